@@ -1,0 +1,262 @@
+//! What goes into a shard and what comes out of one turn of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use warren_replication::message::{ConsumerSpec, Message, QueueWord, SettleReason};
+use warren_replication::step::Write;
+use warren_replication::types::{
+    Assignment, Boot, ConsumerKey, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session,
+};
+
+/// A queue's entry in the applied catalog, as far as a shard cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueInfo {
+    /// Which queue.
+    pub queue: QueueId,
+    /// Who leads, who is in sync.
+    pub assignment: Arc<Assignment>,
+    /// Delete it when its last consumer is gone.
+    pub auto_delete: bool,
+}
+
+/// Into a shard.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// From the channels of this node.
+    Local(QueueId, Local),
+    /// A turn's words from a peer, in order.
+    Peer {
+        /// Who the link's handshake said.
+        from: Process,
+        /// Queue by queue.
+        words: Vec<(QueueId, QueueWord)>,
+    },
+    /// The link to this peer's process is up (both ways usable); what was in
+    /// flight before is unknown.
+    LinkUp(Process),
+    /// The link to a peer broke.
+    LinkDown(NodeId),
+    /// The store has fsynced all writes of effects with a ticket up to this one.
+    Persisted(u64),
+    /// Answer to a [`ReadRequest`].
+    Read {
+        /// The request's number.
+        request: u64,
+        /// Entries dense from the index asked for; short or empty if fewer are there.
+        entries: Vec<Bytes>,
+    },
+    /// A queue was made or changed in the applied catalog.
+    Queue(QueueInfo),
+    /// A queue is gone from the applied catalog.
+    Deleted(QueueId),
+    /// The processes that membership holds for live now (this one included).
+    Live(BTreeSet<Process>),
+    /// The catalog has registered this boot of a node (§6.7: a later boot than
+    /// the predecessor's ends the wait for its lease).
+    Registered(NodeId, Boot),
+    /// The node's lease now runs until this moment (§6.7).
+    Lease(Moment),
+    /// A status query.
+    Status {
+        /// Echoed in [`Effects::statuses`].
+        request: u64,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// From a channel of this node about one queue.
+#[derive(Clone, Debug)]
+pub enum Local {
+    /// Publishes of one session, in order; sequences grow.
+    Publish {
+        /// Whose.
+        session: Session,
+        /// Channel-wide sequence (from 1) and message.
+        messages: Vec<(u64, Message)>,
+    },
+    /// The channel is gone: consumers cancelled, what it holds returned, its
+    /// session ended once nothing is pending.
+    ChannelClosed {
+        /// Whose.
+        session: Session,
+    },
+    /// `basic.consume`.
+    Consume(ConsumerSpec),
+    /// `basic.cancel`.
+    Cancel(ConsumerKey),
+    /// So many deliveries of this consumer were written to its socket.
+    Written(ConsumerKey, u32),
+    /// `basic.ack`, or reject without requeue.
+    Settle(Vec<Offset>, SettleReason),
+    /// Requeue.
+    Return(Vec<Offset>),
+    /// `basic.get` under this key.
+    Get(ConsumerKey),
+    /// `queue.purge`.
+    Purge {
+        /// Whose connection.
+        connection: u64,
+        /// Whose channel.
+        channel: u16,
+        /// Echoed.
+        request: u64,
+    },
+    /// Ready messages and consumers.
+    Count {
+        /// Whose connection.
+        connection: u64,
+        /// Whose channel.
+        channel: u16,
+        /// Echoed.
+        request: u64,
+    },
+}
+
+/// To a channel of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToChannel {
+    /// These publishes reached what a confirm promises in this queue.
+    Confirmed(QueueId, Vec<(u64, u64)>),
+    /// These did not and will not be tried again: nack.
+    Refused(QueueId, Vec<(u64, u64)>),
+    /// A delivery for a consumer.
+    Deliver {
+        /// From where (for the ack).
+        queue: QueueId,
+        /// The consumer's number on this process.
+        consumer: u64,
+        /// For the ack.
+        offset: Offset,
+        /// Whether it may have been delivered before.
+        redelivered: bool,
+        /// The message.
+        message: Message,
+    },
+    /// `basic.consume` ended: `Ok`, or somebody has the queue exclusively.
+    Consuming {
+        /// The consumer's number.
+        consumer: u64,
+        /// False: 403.
+        attached: bool,
+    },
+    /// The consumer was cancelled by the broker (queue deleted).
+    Cancelled {
+        /// The consumer's number.
+        consumer: u64,
+    },
+    /// Answer to `basic.get`.
+    Got {
+        /// The get's number.
+        get: u64,
+        /// From where.
+        queue: QueueId,
+        /// Offset, redelivered, message and ready messages that remain; `None` = empty.
+        found: Option<(Offset, bool, Message, u64)>,
+    },
+    /// Answer to purge.
+    Purged {
+        /// Echo.
+        request: u64,
+        /// How many.
+        messages: u64,
+    },
+    /// Answer to count.
+    Counted {
+        /// Echo.
+        request: u64,
+        /// Ready.
+        ready: u64,
+        /// Consumers.
+        consumers: u32,
+    },
+    /// The queue was deleted while a get, purge or count was waiting: 404.
+    Gone {
+        /// The get's number or the request.
+        request: u64,
+    },
+}
+
+/// A wish for the catalog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// §4.3; repeated until a higher (epoch, version) is applied.
+    Isr {
+        /// Compare-and-set base.
+        from: Arc<Assignment>,
+        /// The set wanted.
+        isr: BTreeSet<Member>,
+    },
+    /// Elect again, this process will not lead (§4.6).
+    Resign(Arc<Assignment>),
+    /// Delete the queue: auto-delete, last consumer gone.
+    DeleteUnused,
+}
+
+/// A read of a queue's own log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// Echoed in [`Input::Read`].
+    pub request: u64,
+    /// Whose log.
+    pub queue: QueueId,
+    /// From here on.
+    pub first: Index,
+    /// About so many bytes, at least one entry.
+    pub max_bytes: usize,
+}
+
+/// A queue as one shard sees it, for status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// Which.
+    pub queue: QueueId,
+    /// Whether this process leads it.
+    pub leading: bool,
+    /// `running`, or why not: a word and a sentence.
+    pub state: (&'static str, String),
+    /// Ready messages (leader only; else live messages known here).
+    pub ready: u64,
+    /// Delivered and unacknowledged.
+    pub unacked: u64,
+    /// Bytes of ready and unacked messages.
+    pub bytes: u64,
+    /// Consumers on all nodes.
+    pub consumers: u32,
+    /// Last index, durable index and commit index here.
+    pub log: (u64, u64, u64),
+    /// Leader only: each mirror with its durable index and why it is not in
+    /// sync, if it is not.
+    pub mirrors: Vec<(NodeId, u64, Option<String>)>,
+    /// Totals since this process leads: published, delivered, settled.
+    pub totals: (u64, u64, u64),
+}
+
+/// Out of one turn. The driver sends `words` and `proposals` at once, hands
+/// `writes` to the group commit, and delivers `replies` only if the lease
+/// still holds where `leased` says so.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// For the store, in order. `None` = drop all that is stored of the queue.
+    pub writes: Vec<(QueueId, Option<Write>)>,
+    /// The ticket under which `Input::Persisted` answers `writes`, if any.
+    pub ticket: u64,
+    /// For peers, in order per peer; those that vouch for a write are only here
+    /// once it is on disk.
+    pub words: Vec<(NodeId, QueueId, QueueWord)>,
+    /// For connections of this node: connection, channel, event; in order.
+    pub replies: Vec<(u64, u16, ToChannel)>,
+    /// For the catalog.
+    pub wishes: Vec<(QueueId, Wish)>,
+    /// For the store.
+    pub reads: Vec<ReadRequest>,
+    /// Answers to status queries.
+    pub statuses: Vec<(u64, Vec<QueueStatus>)>,
+    /// True if `words` or `replies` hold anything that only a lease allows
+    /// (§6.7): check it once more before sending; if it ran out, end the process.
+    pub leased: bool,
+    /// Broken promises and other things an operator must see.
+    pub alarms: Vec<(QueueId, String)>,
+}

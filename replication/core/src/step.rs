@@ -1,0 +1,198 @@
+//! What goes into the core and what comes out of it. The driver's duties:
+//!
+//! 1. Feed every event of one replica from one place, in order.
+//! 2. Carry out the actions of a step in order; `Write`s reach the store in the
+//!    order in which they were given, and `Event::Persisted` comes back in it.
+//! 3. `Event::Persisted` only after the store has fsynced; if a write fails, end
+//!    the process (a failed fsync is never retried, §1).
+//! 4. Answer every `Read` with `Event::LogRead`, possibly short, possibly empty.
+//! 5. Adopt nothing of an assignment but by `Event::Assigned`, in catalog order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::{Message, MirrorMessage, SettleReason};
+use crate::types::{Assignment, Index, NodeId, Offset, Process, Session};
+
+/// Into a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The applied catalog has this of the queue now.
+    Assigned(Arc<Assignment>),
+    /// A peer's word; `from` is who the link's handshake said.
+    Mirror {
+        /// The process at the other end.
+        from: Process,
+        /// The word.
+        message: MirrorMessage,
+    },
+    /// A link to a peer's process came up: whatever was in flight is unknown.
+    LinkUp(Process),
+    /// The link to a node broke.
+    LinkDown(NodeId),
+    /// Every write action up to and including this ordinal (1 for the first
+    /// `Action::Write` of this replica's life) is on disk.
+    Persisted(u64),
+    /// The answer to `Action::Read`, dense from the index asked for.
+    LogRead {
+        /// For which mirror it was read.
+        mirror: NodeId,
+        /// The first entry's index.
+        first: Index,
+        /// Encoded entries.
+        entries: Vec<Bytes>,
+    },
+    /// Time passed; at least every 100 ms.
+    Tick,
+}
+
+/// What a leader is asked to put into its log in this turn; sealed into one
+/// entry by `Replica::seal` (§4.1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Proposal {
+    /// Messages of one session, in order (§4.8).
+    Publish {
+        /// Whose.
+        session: Session,
+        /// Its floor.
+        floor: u64,
+        /// The predecessor of the first one.
+        prev: u64,
+        /// Sequences and messages.
+        messages: Vec<(u64, Message)>,
+    },
+    /// Final for these offsets.
+    Settle {
+        /// Ascending.
+        offsets: Vec<Offset>,
+        /// Why.
+        reason: SettleReason,
+    },
+    /// Back to their places, with the counts that they then have.
+    Return {
+        /// Offset and count.
+        offsets: Vec<(Offset, u32)>,
+    },
+    /// Nothing at or above this was delivered before this record commits.
+    Horizon(Offset),
+    /// The session is over.
+    EndSession(Session),
+}
+
+/// Out of a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// For the store; numbered from 1 by order of appearance.
+    Write(Write),
+    /// To a peer.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: MirrorMessage,
+    },
+    /// Read the own log for a mirror that is behind.
+    Read {
+        /// For whom.
+        mirror: NodeId,
+        /// From here on.
+        first: Index,
+        /// About so many bytes, at least one entry.
+        max_bytes: usize,
+    },
+    /// Ask the catalog for a change of the in-sync set, compare-and-set on
+    /// (epoch, version) of the assignment it was computed from (§4.3). Repeated
+    /// until a higher (epoch, version) is applied.
+    ProposeIsr {
+        /// The assignment that it compares with.
+        from: Arc<Assignment>,
+        /// The whole set wanted.
+        isr: std::collections::BTreeSet<crate::types::Member>,
+    },
+    /// This process leads the queue from now on, in the assignment's epoch. The
+    /// ledger is at the commit index; what the tail holds follows as `Committed`.
+    Leading,
+    /// It leads no more.
+    Stepped,
+    /// Leader only: an entry is committed; in log order, each exactly once per
+    /// epoch. Derived state (ledger) has it already.
+    Committed(Committed),
+    /// Leader only: these were known already (§4.8), answer now.
+    Repeated {
+        /// Whose.
+        session: Session,
+        /// Committed sequences as inclusive ranges.
+        confirmed: Vec<(u64, u64)>,
+        /// Refused earlier.
+        refused: Vec<(u64, u64)>,
+    },
+    /// Leader only: a predecessor is missing.
+    Again {
+        /// Whose.
+        session: Session,
+        /// The sequence to continue from.
+        from: u64,
+    },
+    /// Leader only: resign, the disk stalls (§4.6).
+    Resign,
+    /// A broken promise was found (§5.2): the replica has stopped; say it loudly.
+    Broken(String),
+}
+
+/// What a committed entry did, for delivery and confirms.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Committed {
+    /// The entry's index.
+    pub index: Index,
+    /// New messages: consecutive offsets from here…
+    pub first_offset: Offset,
+    /// …and as many as this, each with its weight, in order. The messages
+    /// themselves are sliced out of the entry by `record::messages`.
+    pub weights: Vec<u32>,
+    /// The entry as encoded, if it is still in memory (it always is for what
+    /// this process appended itself); else read it from the store when needed.
+    pub entry: Option<Bytes>,
+    /// Whom to confirm: sessions with inclusive ranges of sequences.
+    pub confirmed: Vec<(Session, Vec<(u64, u64)>)>,
+    /// Settled for good, only those that were live.
+    pub settled: Vec<Offset>,
+    /// Returned, only those that counted: offset and count.
+    pub returned: Vec<(Offset, u32)>,
+    /// Settles and returns that were proposed and changed nothing (unknown
+    /// offset, stale count): the proposer must hear of them all the same.
+    pub ignored: Vec<Offset>,
+    /// The horizon after this entry.
+    pub horizon: Offset,
+}
+
+/// One change to one queue's part of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Write {
+    /// Put encoded entries, dense from `first`.
+    Append {
+        /// Index of the first one.
+        first: Index,
+        /// Encoded entries.
+        entries: Vec<Bytes>,
+    },
+    /// Drop the entries from here on (§5.2).
+    Truncate {
+        /// First index to go.
+        from: Index,
+    },
+    /// Drop the whole log; put this checkpoint (§5.3).
+    Install {
+        /// The encoded checkpoint, whose log follows.
+        checkpoint: Bytes,
+    },
+    /// Put the durable epoch (§5.1).
+    Epoch(crate::types::Epoch),
+    /// Put a checkpoint, and drop the entries up to and including `release`.
+    Checkpoint {
+        /// Encoded.
+        checkpoint: Bytes,
+        /// Last index that may go (`Index(0)` = none).
+        release: Index,
+    },
+}

@@ -1,0 +1,172 @@
+//! The words of the protocol as types (§1): who a node is, what the catalog
+//! says of a queue, where a record and a message stand.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The number that follows this one.
+            #[must_use]
+            pub const fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// A queue's identity: growing, never reused; a re-declared queue of the
+    /// same name has another one (§1).
+    QueueId
+);
+number!(
+    /// A broker node, for good: a stable hash of its configured name.
+    NodeId
+);
+number!(
+    /// A node's disk identity: drawn when its data folder is made (§1).
+    Incarnation
+);
+number!(
+    /// One run of a node's process: made durable and registered in the catalog
+    /// before the process answers anybody about a queue (§1).
+    Boot
+);
+number!(
+    /// The reign of one leader process over one queue, minted by the catalog (§1).
+    Epoch
+);
+number!(
+    /// Grows with every change of a queue's catalog entry within an epoch (§1).
+    Version
+);
+number!(
+    /// The place of an entry in a queue's log, dense from 1; 0 is "nothing" (§1).
+    Index
+);
+number!(
+    /// A message's permanent number in its queue, from 0 (§1).
+    Offset
+);
+
+/// A moment on the node's own suspend-counting clock (`CLOCK_BOOTTIME`), in
+/// microseconds. Moments of different processes are never compared (§6.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// This moment, later by so many microseconds.
+    #[must_use]
+    pub const fn plus_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// Microseconds since an earlier moment, 0 if it is not earlier.
+    #[must_use]
+    pub const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// One disk of one node: what in-sync and eligible sets consist of (§1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Member {
+    /// The node.
+    pub node: NodeId,
+    /// Its disk.
+    pub incarnation: Incarnation,
+}
+
+/// One process of one node: what an epoch is led by (§4.0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// The node.
+    pub node: NodeId,
+    /// Its disk.
+    pub incarnation: Incarnation,
+    /// This run of it.
+    pub boot: Boot,
+}
+
+impl Process {
+    /// The disk that this process writes to.
+    #[must_use]
+    pub const fn member(self) -> Member {
+        Member { node: self.node, incarnation: self.incarnation }
+    }
+}
+
+/// What the applied catalog says of a queue's replication (§1). Adopted as a
+/// whole, never field by field (§4.3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The reign.
+    pub epoch: Epoch,
+    /// The change within the reign; changes are compare-and-set on (epoch, version).
+    pub version: Version,
+    /// Who leads; `None` while the queue is down (§6.3).
+    pub leader: Option<Process>,
+    /// The nodes that should hold the queue, best leader first.
+    pub replicas: Vec<NodeId>,
+    /// The in-sync replicas; the leader is always among them.
+    pub isr: BTreeSet<Member>,
+    /// Members safe to lead while the in-sync set is below the minimum (KIP-966).
+    pub eligible: BTreeSet<Member>,
+    /// How many in-sync members the catalog must show before anything commits.
+    pub min_in_sync: u32,
+    /// Who led before this epoch, for the lease wait (§6.7).
+    pub predecessor: Option<Process>,
+    /// Whether the predecessor gave up its lease for the queue (§6.5), so that
+    /// nobody waits.
+    pub predecessor_released: bool,
+}
+
+/// A position in a log: the entry's epoch and index. `Position::default()` is
+/// the empty log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The epoch that the entry was appended in.
+    pub epoch: Epoch,
+    /// Its index.
+    pub index: Index,
+}
+
+/// A publisher's session (§1): no session is ever met again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Session {
+    /// The entry node's process.
+    pub process: Process,
+    /// The connection on that process, never reused there.
+    pub connection: u64,
+    /// The channel number.
+    pub channel: u16,
+    /// How many times this channel number was opened before on the connection.
+    pub opened: u32,
+}
+
+/// Where a consumer is attached: its entry node's process and its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConsumerKey {
+    /// The entry node's process.
+    pub process: Process,
+    /// The connection on that process.
+    pub connection: u64,
+    /// The channel number.
+    pub channel: u16,
+    /// The consumer's number, unique on its process (also of a `basic.get`).
+    pub number: u64,
+}
