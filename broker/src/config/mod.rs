@@ -1,1 +1,417 @@
-//! (being written)
+//! A node's configuration: built-in defaults, then a TOML file, then `WARREN_*`
+//! environment variables, then command-line settings, each overriding the ones
+//! before. deploy/warren.toml is the commented sample of every option.
+
+mod error;
+mod load;
+mod source;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::{ConfigError, Problem};
+pub use load::{load, options};
+pub use source::{Place, SourceError, SourceFile};
+pub use units::{Period, Share, Size, UnitError};
+
+/// Everything that a node can be told. Option names in files are those of the
+/// fields with hyphens.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Who the node is and where its data lives.
+    pub node: NodeConfig,
+    /// The AMQP 0-9-1 listener and its limits.
+    pub amqp: AmqpConfig,
+    /// Where peers reach this node.
+    pub peer: PeerConfig,
+    /// Where gossip goes.
+    pub gossip: GossipConfig,
+    /// Management API, metrics and health.
+    pub http: HttpConfig,
+    /// Which cluster, and how it is found.
+    pub cluster: ClusterConfig,
+    /// Time-outs and windows of the replication protocol.
+    pub replication: ReplicationConfig,
+    /// The policy file.
+    pub policy: PolicyConfig,
+    /// Logging.
+    pub log: LogConfig,
+    /// When publishers are held back.
+    pub alarms: AlarmConfig,
+    /// The user that a new cluster starts with.
+    pub users: UserConfig,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NodeConfig {
+    /// The node's name, for good; its identity in the cluster is made from it.
+    pub name: String,
+    /// The folder that holds everything that the node keeps.
+    pub data: PathBuf,
+    /// Queue shards, 0 = one for each core.
+    pub shards: usize,
+}
+
+/// `[amqp]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AmqpConfig {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Client connections taken at the same time.
+    pub max_connections: usize,
+    /// Heartbeat interval offered to clients, 0s = none.
+    pub heartbeat: Period,
+    /// Largest frame offered to clients.
+    pub frame_max: Size,
+    /// Channels a connection, offered to clients.
+    pub channel_max: u16,
+    /// How long a client may take from connecting to an open connection.
+    pub handshake_timeout: Period,
+    /// Bytes of one connection's publishes that may be under way inside the
+    /// cluster before the connection is not read from.
+    pub publish_budget: Size,
+    /// The largest message body taken.
+    pub max_message_size: Size,
+}
+
+/// `[peer]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PeerConfig {
+    /// Where replication and catalog traffic of the other nodes is taken.
+    pub listen: SocketAddr,
+    /// The `host:port` that the other nodes dial, if it is not `listen`.
+    pub advertise: Option<String>,
+}
+
+/// `[gossip]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GossipConfig {
+    /// Where gossip (UDP) is taken.
+    pub listen: SocketAddr,
+    /// The `host:port` that the other nodes gossip with, if it is not `listen`.
+    pub advertise: Option<String>,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HttpConfig {
+    /// Where the management API, `/metrics` and `/health` are served.
+    pub listen: SocketAddr,
+    /// The `host:port` under which the other nodes reach it, if it is not `listen`.
+    pub advertise: Option<String>,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClusterConfig {
+    /// The cluster's name; nodes of other clusters are refused.
+    pub name: String,
+    /// Gossip addresses (`host:port`) of some nodes; the first one forms a new
+    /// cluster. Empty = a cluster of this node alone.
+    pub seeds: Vec<String>,
+    /// How many nodes a new cluster waits for before it forms; absent = as many
+    /// as there are seeds.
+    pub expected_size: Option<usize>,
+    /// How long a node may serve consumers without the catalog's renewal (§6.7).
+    pub lease: Period,
+}
+
+/// `[replication]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReplicationConfig {
+    /// A mirror that leaves an entry unanswered this long leaves the in-sync set (§4.4).
+    pub mirror_timeout: Period,
+    /// A leader whose own disk leaves a write unanswered this long resigns (§4.6).
+    pub disk_stall_timeout: Period,
+    /// Bytes under way to one mirror of one queue.
+    pub window: Size,
+    /// Bytes of a queue's newest entries kept in memory for its mirrors.
+    pub tail: Size,
+    /// Bytes of log after which a queue's checkpoint is written anew.
+    pub checkpoint: Size,
+    /// How long a new leader waits for the claims of live nodes (§6.8).
+    pub reattach_grace: Period,
+    /// How long a publish may wait for a confirm before it is nacked (§4.5).
+    pub confirm_timeout: Period,
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PolicyConfig {
+    /// The policy file; absent = policies come from `warren policy apply` alone.
+    pub file: Option<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LogConfig {
+    /// What is logged where no module says otherwise.
+    pub level: Level,
+    /// One line a happening, for people (`text`) or for machines (`json`).
+    pub format: LogFormat,
+    /// Levels of single modules, by name as in the log's lines.
+    pub modules: BTreeMap<String, Level>,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What an operator must see to.
+    Error,
+    /// What may need an operator.
+    Warn,
+    /// What happened to the node and the cluster.
+    Info,
+    /// What happened to single connections and queues.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[alarms]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AlarmConfig {
+    /// Resident memory above which publishers are blocked on all nodes.
+    pub memory_high_watermark: Share,
+    /// Free disk space below which publishers are blocked on all nodes.
+    pub disk_free_limit: Size,
+}
+
+/// `[users]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UserConfig {
+    /// The administrator made when a cluster forms.
+    pub default_user: String,
+    /// Its password.
+    pub default_password: String,
+    /// Whether the user `guest` may connect from the node's own machine only.
+    pub guest_loopback_only: bool,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { name: "warren-1".to_owned(), data: PathBuf::from("data"), shards: 0 }
+    }
+}
+
+impl Default for AmqpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5672)),
+            max_connections: 10_000,
+            heartbeat: Period::secs(60),
+            frame_max: Size::bytes(128 * 1024),
+            channel_max: 2047,
+            handshake_timeout: Period::secs(10),
+            publish_budget: Size::mib(16),
+            max_message_size: Size::mib(128),
+        }
+    }
+}
+
+impl Default for PeerConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7100)), advertise: None }
+    }
+}
+
+impl Default for GossipConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7200)), advertise: None }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 15672)), advertise: None }
+    }
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self { name: "warren".to_owned(), seeds: Vec::new(), expected_size: None, lease: Period::millis(600) }
+    }
+}
+
+impl Default for ReplicationConfig {
+    fn default() -> Self {
+        Self {
+            mirror_timeout: Period::secs(2),
+            disk_stall_timeout: Period::secs(10),
+            window: Size::mib(16),
+            tail: Size::mib(16),
+            checkpoint: Size::mib(16),
+            reattach_grace: Period::secs(2),
+            confirm_timeout: Period::secs(30),
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        let quiet = ["chitchat", "h2", "hyper", "openraft", "tonic", "tower"];
+        let modules = quiet.iter().map(|module| ((*module).to_owned(), Level::Warn)).collect();
+        Self { level: Level::Info, format: LogFormat::Text, modules }
+    }
+}
+
+impl Default for AlarmConfig {
+    fn default() -> Self {
+        Self { memory_high_watermark: Share::Percent(40), disk_free_limit: Size::mib(512) }
+    }
+}
+
+impl Default for UserConfig {
+    fn default() -> Self {
+        Self {
+            default_user: "guest".to_owned(),
+            default_password: "guest".to_owned(),
+            guest_loopback_only: true,
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// How many nodes a new cluster consists of when it forms.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.expected_size.unwrap_or(self.seeds.len()).max(1)
+    }
+}
+
+impl PeerConfig {
+    /// The address that the other nodes dial.
+    #[must_use]
+    pub fn advertised(&self) -> String {
+        advertised(self.advertise.as_deref(), self.listen)
+    }
+}
+
+impl GossipConfig {
+    /// The address that the other nodes gossip with.
+    #[must_use]
+    pub fn advertised(&self) -> String {
+        advertised(self.advertise.as_deref(), self.listen)
+    }
+}
+
+impl HttpConfig {
+    /// The address under which the other nodes reach the management API.
+    #[must_use]
+    pub fn advertised(&self) -> String {
+        advertised(self.advertise.as_deref(), self.listen)
+    }
+}
+
+fn advertised(advertise: Option<&str>, listen: SocketAddr) -> String {
+    advertise.map_or_else(|| listen.to_string(), str::to_owned)
+}
+
+impl Config {
+    /// What is wrong although every single value is well formed.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut expect = |right: bool, key: &str, reason: &str| {
+            if !right {
+                problems.push(Problem::new(key, reason));
+            }
+        };
+        let name = &self.node.name;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+        expect(
+            !name.is_empty() && name.len() <= 128 && name.chars().all(plain),
+            "node.name",
+            "expected 1 to 128 letters, digits, '-', '_', '.' or '@'",
+        );
+        expect(!self.cluster.name.is_empty(), "cluster.name", "expected a name, found nothing");
+        expect(self.node.shards <= 256, "node.shards", "expected at most 256");
+        expect(self.amqp.max_connections > 0, "amqp.max-connections", "expected at least 1");
+        expect(self.amqp.channel_max > 0, "amqp.channel-max", "expected at least 1");
+        let frame_max = self.amqp.frame_max.get();
+        expect(
+            (4096..=u64::from(u32::MAX)).contains(&frame_max),
+            "amqp.frame-max",
+            "expected at least 4096 bytes and less than 4GiB",
+        );
+        expect(
+            self.amqp.heartbeat.get().as_secs() <= u64::from(u16::MAX)
+                && self.amqp.heartbeat.get().subsec_millis() == 0,
+            "amqp.heartbeat",
+            "expected whole seconds, at most 65535",
+        );
+        expect(
+            (Period::millis(100)..=Period::secs(60)).contains(&self.cluster.lease),
+            "cluster.lease",
+            "expected 100ms to 60s",
+        );
+        let seeds = &self.cluster.seeds;
+        for (index, seed) in seeds.iter().enumerate() {
+            expect(
+                is_host_and_port(seed),
+                &format!("cluster.seeds.{index}"),
+                "expected host:port, the gossip address of a node",
+            );
+        }
+        expect(self.cluster.expected_size != Some(0), "cluster.expected-size", "expected at least 1");
+        expect(
+            self.cluster.size() == 1 || !seeds.is_empty(),
+            "cluster.expected-size",
+            "more than one node, but cluster.seeds is empty: expected the gossip address of at least one node",
+        );
+        for (section, listen, advertise) in [
+            ("peer", self.peer.listen, &self.peer.advertise),
+            ("gossip", self.gossip.listen, &self.gossip.advertise),
+            ("http", self.http.listen, &self.http.advertise),
+        ] {
+            match advertise {
+                Some(address) => expect(
+                    is_host_and_port(address),
+                    &format!("{section}.advertise"),
+                    "expected host:port, as the other nodes reach it",
+                ),
+                None => expect(
+                    !listen.ip().is_unspecified() || self.cluster.size() == 1,
+                    &format!("{section}.listen"),
+                    &format!("listens on every address: expected {section}.advertise to say which one the other nodes use"),
+                ),
+            }
+        }
+        problems
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
