@@ -3,5 +3,6 @@
 //! protocol is stated in docs/REPLICATION.md, whose sections the code cites.
 
 pub mod message;
+pub mod plan;
 pub mod step;
 pub mod types;

@@ -1,0 +1,238 @@
+//! From a policy to a plan: where a queue lives, what a confirm of it means,
+//! who takes it over. Nothing else in the code asks for a policy's mode by name.
+//!
+//! A [`Policy`] is what an operator wrote; [`Policy::plan`] and
+//! [`Plan::unnamed`] make the [`Plan`] that the catalog keeps with each queue.
+//! Whether a policy's pattern matches a queue's name is the catalog's business.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+mod source;
+
+pub use source::{PolicyError, PolicySource};
+
+/// One `[[policy]]` of the policy file, checked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Policy {
+    /// Its name, unique in its vhost.
+    pub name: String,
+    /// Where it applies.
+    pub vhost: String,
+    /// A regular expression, found anywhere in the queue's name.
+    pub pattern: String,
+    /// The highest wins; of equals the first by name.
+    pub priority: i64,
+    /// What it applies to.
+    pub apply_to: ApplyTo,
+    /// What it does.
+    pub mode: Mode,
+}
+
+/// Which resources a policy is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ApplyTo {
+    /// Queues and whatever else policies come to cover.
+    #[default]
+    All,
+    /// Queues only.
+    Queues,
+}
+
+/// A policy's mode with its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// Any nodes of one cluster, every in-sync mirror before the confirm.
+    Mirror(Mirror),
+}
+
+impl Mode {
+    /// As in the policy file.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Mirror(_) => "mirror",
+        }
+    }
+}
+
+/// `mirror = { replicas, min-in-sync, leaders }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mirror {
+    /// Where.
+    pub replicas: Replicas,
+    /// How many in-sync members a commit needs.
+    pub min_in_sync: MinInSync,
+    /// Who leads.
+    pub leaders: Leaders,
+}
+
+/// How many replicas, or which.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Replicas {
+    /// So many, or as many as there are nodes.
+    Count(u32),
+    /// Every node, also those that join later.
+    All,
+    /// These nodes, by name, best leader first.
+    Nodes(Vec<String>),
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self::Count(3)
+    }
+}
+
+/// How many in-sync members the catalog must show before anything commits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MinInSync {
+    /// So many, or as many as there are replicas.
+    Count(u32),
+    /// More than half of the replicas.
+    #[default]
+    Majority,
+}
+
+impl MinInSync {
+    /// The number for a queue of so many replicas, at least 1.
+    #[must_use]
+    pub fn of(self, replicas: usize) -> u32 {
+        let replicas = u32::try_from(replicas).unwrap_or(u32::MAX).max(1);
+        match self {
+            Self::Count(n) => n.clamp(1, replicas),
+            Self::Majority => replicas / 2 + 1,
+        }
+    }
+}
+
+/// Who leads a new queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Leaders {
+    /// The node that leads the fewest queues.
+    #[default]
+    Balanced,
+    /// The node that the declaring client is connected to.
+    ClientLocal,
+    /// The first live node in the order named.
+    First,
+}
+
+/// The five answers for one queue (where, what a confirm means, who takes over,
+/// who may connect, which link), as far as modes differ today.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Plan {
+    /// The policy that won, if any.
+    pub policy: Option<String>,
+    /// Where the queue lives.
+    pub placement: Placement,
+    /// What a confirm means.
+    pub min_in_sync: MinInSync,
+    /// Who leads at first.
+    pub leaders: Leaders,
+}
+
+/// Where a queue lives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Placement {
+    /// On the declaring node only, gone with that node's process.
+    Local,
+    /// On nodes of the cluster.
+    Mirrored(Replicas),
+}
+
+impl Policy {
+    /// The plan of a queue that this policy is in force for.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let Mode::Mirror(mirror) = &self.mode;
+        Plan {
+            policy: Some(self.name.clone()),
+            placement: Placement::Mirrored(mirror.replicas.clone()),
+            min_in_sync: mirror.min_in_sync,
+            leaders: mirror.leaders,
+        }
+    }
+
+    /// Whether this policy wins over another that matches the same queue.
+    #[must_use]
+    pub fn beats(&self, other: &Self) -> bool {
+        (other.priority, &self.name) < (self.priority, &other.name)
+    }
+}
+
+impl Plan {
+    /// The plan of a queue that no policy is in force for: up to three mirrors
+    /// for one that is to last, else the declaring node alone.
+    #[must_use]
+    pub fn unnamed(lasting: bool) -> Self {
+        let mirror = Mirror::default();
+        Self {
+            policy: None,
+            placement: if lasting { Placement::Mirrored(mirror.replicas) } else { Placement::Local },
+            min_in_sync: mirror.min_in_sync,
+            leaders: if lasting { mirror.leaders } else { Leaders::ClientLocal },
+        }
+    }
+
+    /// `mirror` or `local`, for status.
+    #[must_use]
+    pub const fn mode(&self) -> &'static str {
+        match self.placement {
+            Placement::Local => "local",
+            Placement::Mirrored(_) => "mirror",
+        }
+    }
+
+    /// What this plan means, in sentences for an operator.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let origin = match &self.policy {
+            Some(name) => format!("Policy '{name}' is in force"),
+            None => "No policy matches; the default is in force".to_owned(),
+        };
+        let body = match &self.placement {
+            Placement::Local => {
+                "the queue lives on the node that declared it, and goes with that node's process. \
+                 A confirm means: on that node's disk."
+                    .to_owned()
+            }
+            Placement::Mirrored(replicas) => format!(
+                "the queue is mirrored on {replicas}; {}. A confirm means: on the disk of every in-sync mirror, \
+                 of which there are at least {}. If the leader fails, the first live in-sync mirror takes over.",
+                match self.leaders {
+                    Leaders::Balanced => "the node that leads the fewest queues leads at first",
+                    Leaders::ClientLocal => "the node that the declaring client uses leads at first",
+                    Leaders::First => "the first live node of the list leads at first",
+                },
+                self.min_in_sync,
+            ),
+        };
+        format!("{origin}: {body}")
+    }
+}
+
+impl fmt::Display for Replicas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(1) => f.write_str("one node"),
+            Self::Count(n) => write!(f, "up to {n} nodes"),
+            Self::All => f.write_str("all nodes"),
+            Self::Nodes(names) => write!(f, "the nodes {}", names.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for MinInSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(n) => n.fmt(f),
+            Self::Majority => f.write_str("a majority of the replicas"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;
