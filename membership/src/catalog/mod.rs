@@ -1,0 +1,61 @@
+//! The catalog's state machine: what the cluster has agreed on. Pure: the same
+//! commands in the same order give the same state on every node; no clock, no
+//! chance, no unordered iteration. Raft, storage and the lease are elsewhere.
+//!
+//! - `command.rs` what can be asked, what comes of it; `refusal.rs` why not
+//! - `nodes.rs` who belongs to the cluster; `users.rs` who may what
+//! - `topology.rs` vhosts, exchanges, bindings; `queues.rs` queues
+//! - `replication.rs` who leads and who is in sync (§4.3, §6)
+//! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use warren_replication::types::{NodeId, QueueId};
+
+pub mod command;
+pub mod nodes;
+pub mod pattern;
+pub mod policies;
+pub mod queues;
+mod reads;
+pub mod refusal;
+pub mod topology;
+pub mod users;
+pub mod value;
+
+pub use command::{
+    Bind, BindingChange, Change, Command, DeclareExchange, DeclareQueue, DestinationName, Outcome, Owner,
+};
+pub use nodes::{Addresses, Node};
+pub use pattern::Pattern;
+pub use queues::Queue;
+pub use refusal::{Refusal, Resource};
+pub use topology::{Binding, Destination, Exchange, ExchangeKind, Vhost};
+pub use users::{Permissions, User, Verb};
+pub use value::{Arguments, Value};
+
+/// What the cluster has agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    cluster: Option<String>,
+    /// The id that the next queue gets; ids below it were given (§5.6).
+    next_queue: QueueId,
+    nodes: BTreeMap<NodeId, Node>,
+    vhosts: BTreeMap<String, Vhost>,
+    users: BTreeMap<String, User>,
+    queues: BTreeMap<QueueId, Queue>,
+    policies: policies::Policies,
+    index: queues::Index,
+}
+
+impl State {
+    /// Applies one command of the log. A refusal changes nothing but, for a
+    /// change of an in-sync set that was well-timed and invalid, the queue's
+    /// version: every proposal ends by a higher one (§4.3).
+    pub fn apply(&mut self, command: &Command) -> (Result<Outcome, Refusal>, Vec<Change>) {
+        let mut changes = Vec::new();
+        let result = self.apply_into(command, &mut changes);
+        (result, changes)
+    }
+}
