@@ -1,0 +1,378 @@
+//! The queue itself: ready, held, leaving; and the gate of a takeover.
+//!
+//! A message is in exactly one place: *ready* (nobody has it), *held* (a
+//! consumer or a get has it), or *leaving* (its settle or return is on its way
+//! into the log). Only the commit of that record ends the leaving, so nothing
+//! here has to be undone when a commit takes long.
+
+use std::hash::Hash;
+
+use rustc_hash::FxHashMap;
+
+use crate::consumers::{Consumers, ExclusiveUse, Options, Window};
+use crate::ready::Ready;
+
+/// A message given to a consumer or a get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered<K> {
+    /// To whom.
+    pub key: K,
+    /// Which.
+    pub offset: u64,
+    /// Whether it may have been delivered before.
+    pub redelivered: bool,
+}
+
+/// What a settle that was asked for met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// It is leaving now: have it committed.
+    Leaving,
+    /// It was leaving already.
+    Already,
+    /// No such message.
+    Unknown,
+}
+
+/// How much is in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Ready messages.
+    pub ready: u64,
+    /// Delivered and not acknowledged, as far as the leader was told.
+    pub unacked: u64,
+    /// Consumers.
+    pub consumers: u32,
+    /// About so many bytes in ready and held messages.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hold {
+    slot: u32,
+    weight: u32,
+    count: u32,
+    leaving: bool,
+}
+
+/// One queue on its leader, for the time that it leads.
+#[derive(Debug)]
+pub struct Queue<K> {
+    ready: Ready,
+    /// Ready before; a settle for them is on its way into the log.
+    leaving: Ready,
+    holds: FxHashMap<u64, Hold>,
+    /// Holds whose settle or return is on its way into the log.
+    leaving_holds: u64,
+    /// The offset after the highest one ever published.
+    next: u64,
+    /// Below it an earlier leader may have delivered (§6.8).
+    inherited: u64,
+    /// Only below it may anything be delivered (§3, `Horizon`).
+    horizon: u64,
+    /// False while the grace of a takeover lasts: nothing is delivered.
+    open: bool,
+    consumers: Consumers<K>,
+    /// Bytes of ready messages, as far as their weights were met.
+    ready_bytes: u64,
+    held_bytes: u64,
+}
+
+impl<K: Copy + Eq + Hash> Queue<K> {
+    /// A closed queue: what is live, the offset after the last message, and the
+    /// offset below which an earlier leader may have delivered.
+    pub fn new(window: Window, live: impl IntoIterator<Item = std::ops::Range<u64>>, next: u64, inherited: u64) -> Self {
+        let mut ready = Ready::default();
+        for range in live {
+            ready.insert_range(range);
+        }
+        Self {
+            ready,
+            leaving: Ready::default(),
+            holds: FxHashMap::default(),
+            leaving_holds: 0,
+            next,
+            inherited: inherited.min(next),
+            horizon: 0,
+            open: false,
+            consumers: Consumers::new(window),
+            ready_bytes: 0,
+            held_bytes: 0,
+        }
+    }
+
+    /// The grace is over: what nobody claimed may be delivered, and to anybody.
+    pub fn open(&mut self) {
+        self.open = true;
+    }
+
+    /// Whether the grace is over.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Messages below this offset may be delivered from now on.
+    pub fn set_horizon(&mut self, horizon: u64) {
+        self.horizon = self.horizon.max(horizon);
+    }
+
+    /// Committed messages, consecutive from `first`; what is known already is
+    /// passed over.
+    pub fn published(&mut self, first: u64, weights: &[u32]) {
+        let end = first + weights.len() as u64;
+        let start = first.max(self.next);
+        if start >= end {
+            return;
+        }
+        let known = (start - first) as usize;
+        self.ready_bytes += weights[known..].iter().map(|w| u64::from(*w)).sum::<u64>();
+        self.ready.insert_range(start..end);
+        self.next = end;
+    }
+
+    /// Attaches a consumer at the end of the line, or renews one that is there:
+    /// its window is empty and it is served again.
+    ///
+    /// # Errors
+    /// [`ExclusiveUse`] if somebody has the queue for himself, or this one wants
+    /// to and others are there.
+    pub fn attach(&mut self, key: K, options: Options) -> Result<(), ExclusiveUse> {
+        self.consumers.attach(key, options)
+    }
+
+    /// Detaches a consumer; what it holds stays held. False if it was none.
+    pub fn detach(&mut self, key: &K) -> bool {
+        self.consumers.detach(key)
+    }
+
+    /// Sends a consumer nothing until it is attached again.
+    pub fn suspend(&mut self, key: &K) {
+        self.consumers.suspend(key);
+    }
+
+    /// Whether it is attached.
+    #[must_use]
+    pub fn is_attached(&self, key: &K) -> bool {
+        self.consumers.is_attached(key)
+    }
+
+    /// The attached consumers in attach order.
+    #[must_use]
+    pub fn consumers(&self) -> Vec<K> {
+        self.consumers.keys()
+    }
+
+    /// So many deliveries of this consumer reached its socket.
+    pub fn written(&mut self, key: &K, messages: u32) {
+        self.consumers.written(key, messages);
+    }
+
+    /// Whether some consumer has room for a message.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.consumers.front().is_some()
+    }
+
+    /// The lowest ready message, deliverable or not.
+    #[must_use]
+    pub fn first_ready(&self) -> Option<u64> {
+        self.ready.first()
+    }
+
+    /// The lowest ready message that is not below `offset`.
+    #[must_use]
+    pub fn first_ready_from(&self, offset: u64) -> Option<u64> {
+        self.ready.first_from(offset)
+    }
+
+    /// Whether this message is ready.
+    #[must_use]
+    pub fn is_ready(&self, offset: u64) -> bool {
+        self.ready.contains(offset)
+    }
+
+    /// The message that is next to go out, if one may.
+    #[must_use]
+    pub fn deliverable(&self) -> Option<u64> {
+        if !self.open {
+            return None;
+        }
+        self.ready.first().filter(|offset| *offset < self.horizon)
+    }
+
+    /// Gives the deliverable message to the consumer whose turn it is. `weight`
+    /// is the message's, `count` its committed delivery count.
+    pub fn deliver(&mut self, weight: u32, count: u32) -> Option<Delivered<K>> {
+        self.deliverable()?;
+        let slot = self.consumers.front()?;
+        let key = self.consumers.key(slot)?;
+        let offset = self.ready.pop_first()?;
+        self.take(offset, Hold { slot, weight, count, leaving: false });
+        self.consumers.served(slot, weight);
+        Some(Delivered { key, offset, redelivered: self.redelivered(offset, count) })
+    }
+
+    /// Gives the deliverable message to a get, which holds it under `key`.
+    pub fn get(&mut self, key: K, weight: u32, count: u32) -> Option<Delivered<K>> {
+        self.deliverable()?;
+        let offset = self.ready.pop_first()?;
+        let slot = self.consumers.slot(key);
+        self.take(offset, Hold { slot, weight, count, leaving: false });
+        self.consumers.holds(slot);
+        Some(Delivered { key, offset, redelivered: self.redelivered(offset, count) })
+    }
+
+    /// An entry node says that it holds this message, delivered with this count:
+    /// true if it was free and the count is the committed one (§6.8).
+    pub fn claim(&mut self, offset: u64, key: K, count: u32, committed: u32) -> bool {
+        if count != committed || !self.ready.remove(offset) {
+            return false;
+        }
+        let slot = self.consumers.slot(key);
+        self.take(offset, Hold { slot, weight: 0, count, leaving: false });
+        self.consumers.holds(slot);
+        true
+    }
+
+    /// A message that was given out but never reached its holder is ready again.
+    pub fn release(&mut self, offset: u64) -> bool {
+        if self.holds.get(&offset).is_none_or(|hold| hold.leaving) {
+            return false;
+        }
+        self.put_back(offset);
+        true
+    }
+
+    /// Who holds this message, and with which delivery count; not if leaving.
+    #[must_use]
+    pub fn holder(&self, offset: u64) -> Option<(K, u32)> {
+        let hold = self.holds.get(&offset).filter(|hold| !hold.leaving)?;
+        Some((self.consumers.key(hold.slot)?, hold.count))
+    }
+
+    /// What the holders that `whose` picks hold and is not leaving: offset and
+    /// count, ascending.
+    pub fn held_by(&self, whose: impl Fn(&K) -> bool) -> Vec<(u64, u32)> {
+        let mut held: Vec<(u64, u32)> = self
+            .holds
+            .iter()
+            .filter(|(_, hold)| !hold.leaving && self.consumers.key(hold.slot).is_some_and(|key| whose(&key)))
+            .map(|(offset, hold)| (*offset, hold.count))
+            .collect();
+        held.sort_unstable();
+        held
+    }
+
+    /// Somebody wants this message settled, whoever holds it.
+    pub fn settle(&mut self, offset: u64) -> Leave {
+        if let Some(hold) = self.holds.get_mut(&offset) {
+            if std::mem::replace(&mut hold.leaving, true) {
+                return Leave::Already;
+            }
+            self.leaving_holds += 1;
+            self.consumers.leaves(hold.slot);
+            Leave::Leaving
+        } else if self.ready.remove(offset) {
+            self.leaving.insert(offset);
+            Leave::Leaving
+        } else if self.leaving.contains(offset) {
+            Leave::Already
+        } else {
+            Leave::Unknown
+        }
+    }
+
+    /// Its holder wants to give this message back. False if it is not held, or
+    /// is leaving already.
+    pub fn give_back(&mut self, offset: u64) -> bool {
+        let Some(hold) = self.holds.get_mut(&offset) else { return false };
+        if std::mem::replace(&mut hold.leaving, true) {
+            return false;
+        }
+        self.leaving_holds += 1;
+        self.consumers.leaves(hold.slot);
+        true
+    }
+
+    /// All ready messages are leaving; their ranges, ascending.
+    pub fn purge(&mut self) -> Vec<std::ops::Range<u64>> {
+        let ranges: Vec<_> = self.ready.ranges().collect();
+        self.ready = Ready::default();
+        for range in &ranges {
+            self.leaving.insert_range(range.clone());
+        }
+        ranges
+    }
+
+    /// The settle is committed: the message is gone. Who held it, if anybody.
+    pub fn settled(&mut self, offset: u64) -> Option<K> {
+        if let Some(hold) = self.holds.remove(&offset) {
+            return self.untie(hold);
+        }
+        if self.ready.remove(offset) || self.leaving.remove(offset) {
+            // Weights of ready messages are not kept one by one.
+            let rest = self.ready.len() + self.leaving.len();
+            self.ready_bytes -= self.ready_bytes / (rest + 1);
+            if rest == 0 {
+                self.ready_bytes = 0;
+            }
+        }
+        None
+    }
+
+    /// The return is committed: the message is ready at its place. Who held it.
+    pub fn returned(&mut self, offset: u64) -> Option<K> {
+        if self.holds.contains_key(&offset) {
+            return self.put_back(offset);
+        }
+        None
+    }
+
+    /// Whether this message is ready, held or leaving.
+    #[must_use]
+    pub fn contains(&self, offset: u64) -> bool {
+        self.ready.contains(offset) || self.holds.contains_key(&offset) || self.leaving.contains(offset)
+    }
+
+    /// How much is in the queue.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            ready: self.ready.len(),
+            unacked: self.holds.len() as u64 - self.leaving_holds,
+            consumers: self.consumers.attached(),
+            bytes: self.ready_bytes + self.held_bytes,
+        }
+    }
+
+    fn redelivered(&self, offset: u64, count: u32) -> bool {
+        count > 0 || offset < self.inherited
+    }
+
+    fn take(&mut self, offset: u64, hold: Hold) {
+        self.ready_bytes = self.ready_bytes.saturating_sub(u64::from(hold.weight));
+        self.held_bytes += u64::from(hold.weight);
+        self.holds.insert(offset, hold);
+    }
+
+    fn put_back(&mut self, offset: u64) -> Option<K> {
+        let hold = self.holds.remove(&offset)?;
+        self.ready_bytes += u64::from(hold.weight);
+        self.ready.insert(offset);
+        self.untie(hold)
+    }
+
+    /// A hold is over, in whichever way.
+    fn untie(&mut self, hold: Hold) -> Option<K> {
+        let key = self.consumers.key(hold.slot);
+        self.held_bytes -= u64::from(hold.weight);
+        if hold.leaving {
+            self.leaving_holds -= 1;
+        } else {
+            self.consumers.leaves(hold.slot);
+        }
+        self.consumers.unnamed(hold.slot);
+        key
+    }
+}
