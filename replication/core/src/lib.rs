@@ -1,8 +1,26 @@
 //! The replication core: how a mirrored queue is kept. Pure state machines
 //! without clock, disk, network, randomness or unordered iteration; the
 //! protocol is stated in docs/REPLICATION.md, whose sections the code cites.
+//!
+//! [`replica::Replica`] is one replica of one queue: [`step::Event`]s in,
+//! [`step::Action`]s out. [`step`] says what its driver owes it.
 
+mod checkpoint;
+mod codec;
+pub mod ledger;
+mod log;
 pub mod message;
 pub mod plan;
+pub mod ranges;
+pub mod record;
+pub mod recovery;
+pub mod replica;
+pub mod session;
+pub mod settings;
 pub mod step;
 pub mod types;
+
+pub use checkpoint::CheckpointError;
+pub use recovery::Recovery;
+pub use replica::Replica;
+pub use settings::Settings;

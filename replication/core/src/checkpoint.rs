@@ -1,0 +1,166 @@
+//! A checkpoint (§3): a queue's derived state at a committed and durable index,
+//! with where its log begins and its whole epoch history. With nothing live and
+//! taken at the base it is also what a mirror that starts anew installs (§5.3).
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::codec::{Malformed, Reader, Writer};
+use crate::ledger::Ledger;
+use crate::log::{Log, Marks};
+use crate::types::{Index, Offset, Position, QueueId};
+
+const VERSION: u8 = 1;
+
+/// Why bytes are no checkpoint of this queue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// The bytes are not what was written.
+    #[error("checkpoint fails its checksum")]
+    Checksum,
+    /// Written by a version that this one does not know.
+    #[error("checkpoint version {0} is not known here")]
+    Version(u8),
+    /// Another queue's.
+    #[error("checkpoint is of queue {0}")]
+    Queue(QueueId),
+    /// It says something impossible.
+    #[error("checkpoint is malformed: {0}")]
+    Malformed(&'static str),
+}
+
+impl From<Malformed> for CheckpointError {
+    fn from(Malformed(what): Malformed) -> Self {
+        Self::Malformed(what)
+    }
+}
+
+/// A decoded checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    /// Where the log begins (exclusive).
+    pub(crate) base: Position,
+    /// The offset of the first message after the base.
+    pub(crate) base_offset: Offset,
+    /// The first position of every epoch up to the ledger's index.
+    pub(crate) history: Vec<Position>,
+    /// Where offsets lie in the log, sparse.
+    pub(crate) marks: Marks,
+    /// The state; its index is the checkpoint's.
+    pub(crate) ledger: Ledger,
+}
+
+impl Checkpoint {
+    pub(crate) fn encode(&self, queue: QueueId) -> Bytes {
+        let mut out = BytesMut::with_capacity(256);
+        out.put_u32_le(0);
+        out.put_u8(VERSION);
+        out.put_u64_le(queue.0);
+        out.put_position(self.base);
+        out.put_varint(self.base_offset.0);
+        out.put_varint(self.history.len() as u64);
+        for position in &self.history {
+            out.put_position(*position);
+        }
+        self.marks.encode(&mut out);
+        self.ledger.encode(&mut out);
+        let crc = crc32c::crc32c(&out[4..]).to_le_bytes();
+        out[..4].copy_from_slice(&crc);
+        out.freeze()
+    }
+
+    pub(crate) fn decode(queue: QueueId, bytes: &Bytes) -> Result<Self, CheckpointError> {
+        let mut from = Reader::new(bytes);
+        if from.u32()? != crc32c::crc32c(bytes.get(4..).unwrap_or_default()) {
+            return Err(CheckpointError::Checksum);
+        }
+        let version = from.u8()?;
+        if version != VERSION {
+            return Err(CheckpointError::Version(version));
+        }
+        let of = QueueId(from.u64()?);
+        if of != queue {
+            return Err(CheckpointError::Queue(of));
+        }
+        let base = from.position()?;
+        let base_offset = Offset(from.varint()?);
+        let count = from.count(2)?;
+        let mut history: Vec<Position> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let position = from.position()?;
+            if history.last().is_some_and(|last| last.epoch >= position.epoch || last.index >= position.index) {
+                return Err(CheckpointError::Malformed("epoch history goes back"));
+            }
+            history.push(position);
+        }
+        let marks = Marks::decode(&mut from)?;
+        let ledger = Ledger::decode(&mut from)?;
+        if from.remaining() > 0 {
+            return Err(CheckpointError::Malformed("bytes left over"));
+        }
+        if base.index > ledger.applied().index {
+            return Err(CheckpointError::Malformed("base beyond the index"));
+        }
+        if history.first().map_or(Index(1), |first| first.index) != Index(1) {
+            return Err(CheckpointError::Malformed("epoch history does not begin at the first entry"));
+        }
+        Ok(Self { base, base_offset, history, marks, ledger })
+    }
+
+    /// The log (empty after the checkpoint's index) and the ledger.
+    pub(crate) fn open(self) -> (Log, Ledger) {
+        let end = (self.ledger.applied(), self.ledger.next_offset());
+        let log = Log::from_checkpoint(self.base, self.base_offset, self.history, self.marks, end);
+        (log, self.ledger)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::Epoch;
+
+    fn sample() -> Checkpoint {
+        let at = |epoch, index| Position { epoch: Epoch(epoch), index: Index(index) };
+        let mut marks = Marks::default();
+        marks.push(Offset(3), Index(6));
+        Checkpoint {
+            base: at(1, 5),
+            base_offset: Offset(3),
+            history: vec![at(1, 1), at(4, 7)],
+            marks,
+            ledger: Ledger::default().at_base(at(4, 9), Offset(12)),
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_from_its_bytes() {
+        let bytes = sample().encode(QueueId(3));
+        assert_eq!(Checkpoint::decode(QueueId(3), &bytes).unwrap(), sample());
+        assert_eq!(Checkpoint::decode(QueueId(4), &bytes), Err(CheckpointError::Queue(QueueId(3))));
+    }
+
+    #[test]
+    fn any_flipped_bit_fails_the_checksum() {
+        let bytes = sample().encode(QueueId(3));
+        for at in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[at / 8] ^= 1 << (at % 8);
+            assert_eq!(Checkpoint::decode(QueueId(3), &flipped.into()), Err(CheckpointError::Checksum));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 13..120)) {
+            bytes[4] = VERSION;
+            bytes[5..13].copy_from_slice(&3u64.to_le_bytes());
+            let crc = crc32c::crc32c(&bytes[4..]).to_le_bytes();
+            bytes[..4].copy_from_slice(&crc);
+            let _ = Checkpoint::decode(QueueId(3), &bytes.into());
+        }
+    }
+}

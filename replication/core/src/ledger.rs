@@ -1,0 +1,286 @@
+//! What the committed log has made of a queue: live offsets, delivery counts,
+//! horizon, sessions. Derived state; nothing uncommitted is ever in it (§5.2).
+
+use std::collections::BTreeMap;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::codec::{Malformed, Reader, Writer};
+use crate::ranges::RangeSet;
+use crate::record::{Entry, Record};
+use crate::session::SessionTable;
+use crate::step::Committed;
+use crate::types::{Offset, Position};
+
+/// A queue's state at one committed index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ledger {
+    applied: Position,
+    next_offset: Offset,
+    horizon: Offset,
+    live: RangeSet,
+    counts: BTreeMap<u64, u32>,
+    sessions: SessionTable,
+}
+
+impl Ledger {
+    /// The entry up to which everything is in here.
+    #[must_use]
+    pub fn applied(&self) -> Position {
+        self.applied
+    }
+
+    /// The offsets of messages that are not settled.
+    #[must_use]
+    pub fn live(&self) -> &RangeSet {
+        &self.live
+    }
+
+    /// How often the message was delivered and returned.
+    #[must_use]
+    pub fn count(&self, offset: Offset) -> u32 {
+        self.counts.get(&offset.0).copied().unwrap_or(0)
+    }
+
+    /// All delivery counts that are not 0, ascending by offset.
+    pub fn counts(&self) -> impl Iterator<Item = (Offset, u32)> + '_ {
+        self.counts.iter().map(|(&offset, &count)| (Offset(offset), count))
+    }
+
+    /// Nothing at or above this offset was ever delivered.
+    #[must_use]
+    pub fn horizon(&self) -> Offset {
+        self.horizon
+    }
+
+    /// The offset that the next message gets.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    /// Who published what.
+    #[must_use]
+    pub fn sessions(&self) -> &SessionTable {
+        &self.sessions
+    }
+
+    /// A ledger as it is where a log begins: everything before is settled.
+    /// Sessions and horizon may be of a later index, replay over them changes
+    /// nothing (§5.3).
+    pub(crate) fn at_base(&self, base: Position, next_offset: Offset) -> Self {
+        Self {
+            applied: base,
+            next_offset,
+            horizon: self.horizon,
+            live: RangeSet::new(),
+            counts: BTreeMap::new(),
+            sessions: self.sessions.clone(),
+        }
+    }
+
+    /// Applies the next committed entry. `told`, if given, learns what it did.
+    pub(crate) fn apply(&mut self, entry: &Entry, mut told: Option<&mut Committed>) {
+        let offsets = entry.offsets();
+        self.applied = entry.position;
+        self.next_offset = self.next_offset.max(Offset(offsets.end));
+        self.live.insert(offsets);
+        for record in &entry.records {
+            match record {
+                Record::Publish { session, floor, runs } => {
+                    self.sessions.publish(*session, *floor, runs);
+                    if let Some(told) = told.as_deref_mut() {
+                        told.confirmed.push((*session, runs.clone()));
+                    }
+                }
+                Record::Settle { ranges, .. } => {
+                    for &(first, last) in ranges {
+                        self.settle(first, last, told.as_deref_mut());
+                    }
+                }
+                Record::Return { offsets } => {
+                    for &(offset, count) in offsets {
+                        let counts = self.live.contains(offset.0) && count == self.count(offset) + 1;
+                        if counts {
+                            self.counts.insert(offset.0, count);
+                        }
+                        if let Some(told) = told.as_deref_mut() {
+                            if counts {
+                                told.returned.push((offset, count));
+                            } else {
+                                told.ignored.push(offset);
+                            }
+                        }
+                    }
+                }
+                Record::Horizon(offset) => self.horizon = self.horizon.max(*offset),
+                Record::EndSession(session) => self.sessions.end(session),
+                Record::EpochStart { .. } => {}
+            }
+        }
+        if let Some(told) = told {
+            told.horizon = self.horizon;
+        }
+    }
+
+    /// A settle is final: what is live in the inclusive range leaves for good.
+    fn settle(&mut self, first: u64, last: u64, told: Option<&mut Committed>) {
+        let end = last.saturating_add(1);
+        if !self.counts.is_empty() {
+            let counted: Vec<u64> = self.counts.range(first..end).map(|(&offset, _)| offset).collect();
+            for offset in counted {
+                self.counts.remove(&offset);
+            }
+        }
+        let Some(told) = told else {
+            self.live.remove(first..end);
+            return;
+        };
+        // Offsets that were not live are named only one by one, as consumers
+        // settle them: a range that reaches beyond the queue's last offset is
+        // not walked.
+        let mut at = first;
+        self.live.take(first..end, |gone| {
+            told.ignored.extend((at..gone.start).map(Offset));
+            at = gone.end;
+            told.settled.extend(gone.map(Offset));
+        });
+        let known = end.min(self.next_offset.0.max(first.saturating_add(1)));
+        told.ignored.extend((at..known).map(Offset));
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_position(self.applied);
+        out.put_varint(self.next_offset.0);
+        out.put_varint(self.horizon.0);
+        self.live.encode(out);
+        out.put_varint(self.counts.len() as u64);
+        for (offset, count) in &self.counts {
+            out.put_varint(*offset);
+            out.put_u32_le(*count);
+        }
+        self.sessions.encode(out);
+    }
+
+    pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut ledger = Self {
+            applied: from.position()?,
+            next_offset: Offset(from.varint()?),
+            horizon: Offset(from.varint()?),
+            live: RangeSet::decode(from)?,
+            ..Self::default()
+        };
+        for _ in 0..from.count(5)? {
+            ledger.counts.insert(from.varint()?, from.u32()?);
+        }
+        ledger.sessions = SessionTable::decode(from)?;
+        Ok(ledger)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::message::SettleReason;
+    use crate::types::{Boot, Epoch, Incarnation, Index, NodeId, Process, Session};
+
+    fn session() -> Session {
+        let process = Process { node: NodeId(1), incarnation: Incarnation(1), boot: Boot(1) };
+        Session { process, connection: 1, channel: 1, opened: 0 }
+    }
+
+    fn entry(index: u64, first_offset: u64, messages: u32, records: Vec<Record>) -> Entry {
+        let position = Position { epoch: Epoch(1), index: Index(index) };
+        Entry { position, first_offset: Offset(first_offset), messages, records }
+    }
+
+    fn publish(index: u64, first_offset: u64, messages: u32) -> Entry {
+        let runs = vec![(first_offset + 1, first_offset + u64::from(messages))];
+        entry(index, first_offset, messages, vec![Record::Publish { session: session(), floor: 1, runs }])
+    }
+
+    fn settle(ranges: &[(u64, u64)]) -> Record {
+        Record::Settle { reason: SettleReason::Acked, ranges: ranges.to_vec() }
+    }
+
+    fn told() -> Committed {
+        Committed {
+            index: Index(0),
+            first_offset: Offset(0),
+            weights: Vec::new(),
+            entry: None,
+            confirmed: Vec::new(),
+            settled: Vec::new(),
+            returned: Vec::new(),
+            ignored: Vec::new(),
+            horizon: Offset(0),
+        }
+    }
+
+    /// §3, §6.8: settles and returns are idempotent.
+    #[test]
+    fn a_second_settle_and_a_stale_return_change_nothing_and_are_told() {
+        let mut ledger = Ledger::default();
+        ledger.apply(&publish(1, 0, 4), None);
+        let returns = |offsets: &[(u64, u32)]| Record::Return {
+            offsets: offsets.iter().map(|&(offset, count)| (Offset(offset), count)).collect(),
+        };
+        let mut first = told();
+        ledger.apply(&entry(2, 4, 0, vec![settle(&[(0, 1)]), returns(&[(2, 1), (0, 1)])]), Some(&mut first));
+        assert_eq!(first.settled, [Offset(0), Offset(1)]);
+        assert_eq!(first.returned, [(Offset(2), 1)]);
+        assert_eq!(first.ignored, [Offset(0)]);
+        let mut second = told();
+        ledger.apply(&entry(3, 4, 0, vec![settle(&[(1, 3), (9, 9)]), returns(&[(2, 1)])]), Some(&mut second));
+        assert_eq!(second.settled, [Offset(2), Offset(3)]);
+        assert_eq!(second.returned, []);
+        assert_eq!(second.ignored, [Offset(1), Offset(9), Offset(2)]);
+        assert_eq!(ledger.count(Offset(2)), 0);
+        assert!(ledger.live().is_empty());
+    }
+
+    #[test]
+    fn a_return_counts_only_if_it_is_the_next() {
+        let mut ledger = Ledger::default();
+        ledger.apply(&publish(1, 0, 1), None);
+        for (index, count, stored) in [(2, 2, 0), (3, 1, 1), (4, 1, 1), (5, 3, 1), (6, 2, 2)] {
+            ledger.apply(&entry(index, 1, 0, vec![Record::Return { offsets: vec![(Offset(0), count)] }]), None);
+            assert_eq!(ledger.count(Offset(0)), stored);
+        }
+    }
+
+    /// §5.3: the base's ledger with a later session table, then the log, gives
+    /// the same state as the log alone.
+    #[test]
+    fn replay_from_the_base_gives_the_same_state() {
+        let log = [
+            publish(1, 0, 2),
+            entry(2, 2, 0, vec![settle(&[(0, 1)])]),
+            publish(3, 2, 3),
+            entry(4, 5, 0, vec![Record::Return { offsets: vec![(Offset(3), 1)] }, Record::Horizon(Offset(5))]),
+            entry(5, 5, 0, vec![settle(&[(2, 2)])]),
+        ];
+        let mut whole = Ledger::default();
+        for entry in &log {
+            whole.apply(entry, None);
+        }
+        let mut installed = whole.at_base(log[1].position, Offset(2));
+        for entry in &log[2..] {
+            installed.apply(entry, None);
+        }
+        assert_eq!(installed, whole);
+    }
+
+    #[test]
+    fn a_ledger_comes_back_from_its_bytes() {
+        let mut ledger = Ledger::default();
+        ledger.apply(&publish(1, 0, 9), None);
+        ledger.apply(&entry(2, 9, 0, vec![settle(&[(1, 2)]), Record::Return { offsets: vec![(Offset(5), 1)] }]), None);
+        ledger.apply(&entry(3, 9, 0, vec![Record::Horizon(Offset(7))]), None);
+        let mut bytes = BytesMut::new();
+        ledger.encode(&mut bytes);
+        assert_eq!(Ledger::decode(&mut Reader::new(&bytes)).unwrap(), ledger);
+    }
+}

@@ -1,0 +1,409 @@
+//! The log as the core knows it: where it begins and ends, which epoch each
+//! index is of, where offsets lie, and in memory what is not committed yet.
+//! The entries themselves are in the store.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::codec::{Malformed, Reader, Writer};
+use crate::record::{self, Entry};
+use crate::types::{Epoch, Index, Offset, Position};
+
+/// An entry that is not applied yet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pending {
+    pub(crate) entry: Entry,
+    pub(crate) body: Body,
+}
+
+/// What is kept of an unapplied entry beside its records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Body {
+    /// All of it, as encoded.
+    Whole(Bytes),
+    /// Only what its messages weigh; the rest is in the store.
+    Stored(Vec<u32>),
+}
+
+impl Pending {
+    pub(crate) fn bytes(&self) -> Option<&Bytes> {
+        match &self.body {
+            Body::Whole(bytes) => Some(bytes),
+            Body::Stored(_) => None,
+        }
+    }
+
+    pub(crate) fn weights(&self) -> Vec<u32> {
+        match &self.body {
+            // The checksum held when it came in, so the lengths are right.
+            Body::Whole(bytes) => record::weights(bytes).unwrap_or_default(),
+            Body::Stored(weights) => weights.clone(),
+        }
+    }
+}
+
+/// A log from its base (exclusive) to its last entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Log {
+    base: Position,
+    base_offset: Offset,
+    last: Position,
+    /// The offset after the last entry's last message.
+    next_offset: Offset,
+    /// The first position of each epoch that has entries, from index 1 on.
+    history: Vec<Position>,
+    marks: Marks,
+    /// Unapplied entries, dense up to `last`.
+    pending: VecDeque<Pending>,
+    /// Bytes held by `pending`, and how many of its front entries hold none.
+    held: usize,
+    dropped: usize,
+    /// Bytes and entries since the last checkpoint.
+    pub(crate) grown_bytes: u64,
+    pub(crate) grown_entries: u64,
+}
+
+impl Log {
+    pub(crate) fn from_checkpoint(
+        base: Position,
+        base_offset: Offset,
+        history: Vec<Position>,
+        marks: Marks,
+        (last, next_offset): (Position, Offset),
+    ) -> Self {
+        Self { base, base_offset, last, next_offset, history, marks, ..Self::default() }
+    }
+
+    pub(crate) fn base(&self) -> Position {
+        self.base
+    }
+
+    /// The offset of the first message after the base.
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    pub(crate) fn last(&self) -> Position {
+        self.last
+    }
+
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    pub(crate) fn history(&self) -> &[Position] {
+        &self.history
+    }
+
+    pub(crate) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The position at this index, `None` beyond the last entry. The history
+    /// reaches below the base, so this does too.
+    pub(crate) fn position_at(&self, index: Index) -> Option<Position> {
+        if index > self.last.index {
+            return None;
+        }
+        Some(position_in(&self.history, index))
+    }
+
+    /// Whether the log has, or had before its base, exactly this entry (§5.2).
+    pub(crate) fn holds(&self, position: Position) -> bool {
+        self.position_at(position.index) == Some(position)
+    }
+
+    /// The highest index at which this log and one of that history and length
+    /// have the same entry, and so all before it (§5.2).
+    pub(crate) fn common_with(&self, history: &[Position], last: Position) -> Index {
+        let mut index = self.last.index.min(last.index);
+        while index > Index(0) {
+            let (ours, theirs) = (segment(&self.history, index), segment(history, index));
+            if ours.epoch == theirs.epoch {
+                return index;
+            }
+            // Neither segment's entries from the later of the two starts on are
+            // shared: an entry belongs to one epoch.
+            index = Index(ours.index.max(theirs.index).0.saturating_sub(1));
+        }
+        Index(0)
+    }
+
+    /// Appends an entry; the caller has seen to it that it follows the last.
+    pub(crate) fn push(&mut self, entry: Entry, bytes: Bytes) {
+        if self.history.last().is_none_or(|last| last.epoch < entry.position.epoch) {
+            self.history.push(entry.position);
+        }
+        self.last = entry.position;
+        if entry.messages > 0 {
+            self.marks.push(entry.first_offset, entry.position.index);
+            self.next_offset = self.next_offset.max(Offset(entry.offsets().end));
+        }
+        self.grown_bytes += bytes.len() as u64;
+        self.grown_entries += 1;
+        self.held += bytes.len();
+        self.pending.push_back(Pending { entry, body: Body::Whole(bytes) });
+    }
+
+    /// Drops the entries from this index on; they are all unapplied.
+    pub(crate) fn truncate(&mut self, from: Index, applied_next_offset: Offset) {
+        while self.pending.back().is_some_and(|pending| pending.entry.position.index >= from) {
+            if let Some(pending) = self.pending.pop_back() {
+                self.held -= pending.bytes().map_or(0, Bytes::len);
+            }
+        }
+        self.dropped = self.dropped.min(self.pending.len());
+        while self.history.last().is_some_and(|first| first.index >= from) {
+            self.history.pop();
+        }
+        self.last = match from.0.saturating_sub(1) {
+            0 => Position::default(),
+            index => position_in(&self.history, Index(index)),
+        };
+        self.marks.truncate(from);
+        self.next_offset = self
+            .pending
+            .back()
+            .map_or(applied_next_offset, |pending| Offset(pending.entry.offsets().end));
+    }
+
+    /// The unapplied entry at this index.
+    pub(crate) fn pending(&self, index: Index) -> Option<&Pending> {
+        let first = self.pending.front()?.entry.position.index;
+        self.pending.get(usize::try_from(index.0.checked_sub(first.0)?).ok()?)
+    }
+
+    /// All unapplied entries.
+    pub(crate) fn all_pending(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter()
+    }
+
+    /// Takes the first unapplied entry out: it is being applied.
+    pub(crate) fn pop(&mut self) -> Option<Pending> {
+        let pending = self.pending.pop_front()?;
+        self.held -= pending.bytes().map_or(0, Bytes::len);
+        self.dropped = self.dropped.saturating_sub(1);
+        Some(pending)
+    }
+
+    /// Lets go of the bytes of the oldest unapplied entries, as long as there
+    /// are more than `bound` and the entries can be read back.
+    pub(crate) fn trim(&mut self, bound: usize, durable: Index) {
+        while self.held > bound {
+            let Some(pending) = self.pending.get_mut(self.dropped) else { return };
+            if pending.entry.position.index > durable {
+                return;
+            }
+            self.held -= pending.bytes().map_or(0, Bytes::len);
+            pending.body = Body::Stored(pending.weights());
+            self.dropped += 1;
+        }
+    }
+
+    /// An entry at or before the one that holds the offset, after the base.
+    pub(crate) fn locate(&self, offset: Offset) -> Index {
+        self.marks.locate(offset).map_or(Index(0), |(_, index)| index).max(self.base.index.next())
+    }
+
+    /// Moves the base up to just before a mark at or before `offset`, but not
+    /// beyond `limit`; returns the last index released, if any.
+    pub(crate) fn release_before(&mut self, offset: Offset, limit: Index) -> Option<Index> {
+        let (first_offset, index) = self.marks.release_point(offset, limit)?;
+        self.release_to(Index(index.0 - 1), first_offset)
+    }
+
+    /// Moves the base up to `index`, after which messages begin at `next_offset`.
+    pub(crate) fn release_to(&mut self, index: Index, next_offset: Offset) -> Option<Index> {
+        if index <= self.base.index {
+            return None;
+        }
+        self.base = position_in(&self.history, index);
+        self.base_offset = next_offset;
+        self.marks.release(index);
+        Some(index)
+    }
+
+    /// Drops everything for a checkpoint at its base (§5.3).
+    pub(crate) fn replace(&mut self, other: Self) {
+        *self = other;
+    }
+}
+
+/// The segment of the history that the index lies in.
+fn segment(history: &[Position], index: Index) -> Position {
+    let after = history.partition_point(|first| first.index <= index);
+    after.checked_sub(1).and_then(|nth| history.get(nth)).copied().unwrap_or_default()
+}
+
+fn position_in(history: &[Position], index: Index) -> Position {
+    if index == Index(0) {
+        return Position::default();
+    }
+    Position { epoch: segment(history, index).epoch, index }
+}
+
+/// At most so many marks; beyond, every other one goes.
+const MARKS: usize = 2048;
+
+/// Sparse map from offsets to entries: ascending (first offset, index).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Marks {
+    marks: VecDeque<(Offset, Index)>,
+    /// At least so many entries between two marks.
+    stride: u64,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { marks: VecDeque::new(), stride: 1 }
+    }
+}
+
+impl Marks {
+    pub(crate) fn push(&mut self, first_offset: Offset, index: Index) {
+        if self.marks.back().is_some_and(|(_, last)| index.0 < last.0 + self.stride) {
+            return;
+        }
+        self.marks.push_back((first_offset, index));
+        if self.marks.len() > MARKS {
+            self.stride *= 2;
+            let mut nth = 0;
+            self.marks.retain(|_| {
+                nth += 1;
+                nth % 2 == 1
+            });
+        }
+    }
+
+    fn truncate(&mut self, from: Index) {
+        while self.marks.back().is_some_and(|(_, index)| *index >= from) {
+            self.marks.pop_back();
+        }
+    }
+
+    /// The last mark at or before the offset.
+    fn locate(&self, offset: Offset) -> Option<(Offset, Index)> {
+        let after = self.marks.partition_point(|(first, _)| *first <= offset);
+        self.marks.get(after.checked_sub(1)?).copied()
+    }
+
+    /// The last mark at or before the offset whose entry is not beyond `limit + 1`.
+    fn release_point(&self, offset: Offset, limit: Index) -> Option<(Offset, Index)> {
+        let after = self.marks.partition_point(|(first, index)| *first <= offset && *index <= limit.next());
+        self.marks.get(after.checked_sub(1)?).copied()
+    }
+
+    /// Forgets the marks of released entries. An emptied queue starts over
+    /// with the finest stride.
+    fn release(&mut self, through: Index) {
+        while self.marks.front().is_some_and(|(_, index)| *index <= through) {
+            self.marks.pop_front();
+        }
+        if self.marks.is_empty() {
+            self.stride = 1;
+        }
+    }
+
+    /// Without the marks of entries after this one.
+    pub(crate) fn up_to(&self, index: Index) -> Self {
+        let mut marks = self.clone();
+        marks.truncate(index.next());
+        marks
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_varint(self.stride);
+        out.put_varint(self.marks.len() as u64);
+        let mut at = (Offset(0), Index(0));
+        for mark in &self.marks {
+            out.put_varint(mark.0.0 - at.0.0);
+            out.put_varint(mark.1.0 - at.1.0);
+            at = *mark;
+        }
+    }
+
+    pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut marks = Self { marks: VecDeque::new(), stride: from.varint()?.max(1) };
+        let mut at = (0u64, 0u64);
+        for _ in 0..from.count(2)? {
+            at.0 = at.0.checked_add(from.varint()?).ok_or(Malformed("mark overflows"))?;
+            at.1 = at.1.checked_add(from.varint()?).ok_or(Malformed("mark overflows"))?;
+            marks.marks.push_back((Offset(at.0), Index(at.1)));
+        }
+        Ok(marks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: u64, index: u64) -> Position {
+        Position { epoch: Epoch(epoch), index: Index(index) }
+    }
+
+    fn log(positions: &[Position]) -> Log {
+        let mut log = Log::default();
+        for position in positions {
+            let entry = Entry { position: *position, first_offset: Offset(position.index.0 * 10), messages: 10, records: Vec::new() };
+            log.push(entry, Bytes::from_static(b"entry"));
+        }
+        log
+    }
+
+    #[test]
+    fn an_entry_is_held_only_with_its_own_epoch() {
+        let log = log(&[at(1, 1), at(1, 2), at(3, 3)]);
+        assert!(log.holds(at(1, 2)) && log.holds(at(3, 3)) && log.holds(Position::default()));
+        assert!(!log.holds(at(1, 3)) && !log.holds(at(3, 4)) && !log.holds(at(2, 2)));
+    }
+
+    /// §5.2: the point of divergence of logs with several unshared epochs.
+    #[test]
+    fn the_common_point_is_found_across_unshared_epochs() {
+        let leader = log(&[at(1, 1), at(1, 2), at(3, 3), at(5, 4), at(5, 5)]);
+        let common = |positions: &[Position]| {
+            let mirror = log(positions);
+            leader.common_with(mirror.history(), mirror.last())
+        };
+        assert_eq!(common(&[at(1, 1), at(1, 2), at(1, 3), at(4, 4), at(4, 5), at(4, 6)]), Index(2));
+        assert_eq!(common(&[at(1, 1), at(1, 2), at(3, 3), at(3, 4)]), Index(3));
+        assert_eq!(common(&[at(2, 1), at(2, 2)]), Index(0));
+        assert_eq!(common(&[at(1, 1), at(1, 2), at(3, 3), at(5, 4), at(5, 5)]), Index(5));
+        assert_eq!(common(&[]), Index(0));
+    }
+
+    #[test]
+    fn truncation_takes_epochs_marks_and_offsets_along() {
+        let mut log = log(&[at(1, 1), at(2, 2), at(3, 3)]);
+        log.truncate(Index(2), Offset(0));
+        assert_eq!((log.last(), log.next_offset(), log.history().len()), (at(1, 1), Offset(20), 1));
+        log.truncate(Index(1), Offset(0));
+        assert_eq!((log.last(), log.next_offset(), log.locate(Offset(50))), (at(0, 0), Offset(0), Index(1)));
+    }
+
+    #[test]
+    fn marks_stay_bounded_and_never_point_behind_the_offset() {
+        let positions: Vec<_> = (1..=10_000).map(|index| at(1, index)).collect();
+        let mut log = log(&positions);
+        assert!(log.marks.marks.len() <= MARKS);
+        for offset in [10, 11, 5_000, 77_777, 100_009] {
+            let index = log.locate(Offset(offset));
+            assert!(index.0 * 10 <= offset && index.0 * 10 + 200 > offset, "{offset} at {index}");
+        }
+        let released = log.release_before(Offset(50_000), Index(9_000)).map(|index| index.0);
+        assert!(released.is_some_and(|index| index < 5_000 && index > 4_900), "{released:?}");
+        assert_eq!(log.base().index.0, released.unwrap_or(0));
+        assert!(log.locate(Offset(0)) > log.base().index);
+        assert_eq!(log.base_offset().0, (log.base().index.0 + 1) * 10);
+    }
+
+    #[test]
+    fn trimming_keeps_what_is_not_durable() {
+        let mut log = log(&[at(1, 1), at(1, 2), at(1, 3)]);
+        log.trim(0, Index(2));
+        let whole: Vec<bool> = log.all_pending().map(|pending| pending.bytes().is_some()).collect();
+        assert_eq!(whole, [false, false, true]);
+    }
+}

@@ -1,0 +1,508 @@
+//! Log entries and their encoding (§3). An entry is what one turn of the shard
+//! gathered for the queue: one (epoch, index), many records. The leader encodes
+//! it once; those bytes are sent, stored and read back unchanged, and messages
+//! are slices of them.
+//!
+//! ```text
+//!  0 crc32c of all that follows     u32
+//!  4 format, 1                      u8
+//!  5 epoch, index, first offset     u64 each
+//! 29 messages                       u32
+//! 33 length of the records          u32
+//! 37 records                        without any message in them
+//!    per message its four lengths   u8 exchange, u8 routing key, u32 properties, u32 body
+//!    per message its four parts
+//! ```
+//!
+//! So a mirror reads the records only, weights cost one pass over the lengths,
+//! and nothing but the CRC touches the bodies.
+
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::codec::{Malformed, Reader, Writer};
+use crate::message::{Message, SettleReason};
+use crate::types::{Epoch, Index, Offset, Position, Process, Session};
+
+const FORMAT: u8 = 1;
+const FIXED: usize = 37;
+const LENGTHS: usize = 10;
+
+/// Why bytes are no entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The bytes are not what was written: fetch the entry again (§5.4).
+    #[error("entry fails its checksum")]
+    Checksum,
+    /// Written by a version that this one does not know.
+    #[error("entry format {0} is not known here")]
+    Format(u8),
+    /// Not an entry at all, or cut short.
+    #[error("entry is malformed: {0}")]
+    Malformed(&'static str),
+}
+
+impl From<Malformed> for RecordError {
+    fn from(Malformed(what): Malformed) -> Self {
+        Self::Malformed(what)
+    }
+}
+
+/// One record of an entry (§3). Idempotent: a settle or return of an offset
+/// that is not live does nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Record {
+    /// The entry's next messages are of this session.
+    Publish {
+        /// Whose.
+        session: Session,
+        /// Nothing below it will be sent again.
+        floor: u64,
+        /// Their sequences in order, as inclusive ranges.
+        runs: Vec<(u64, u64)>,
+    },
+    /// Gone for good.
+    Settle {
+        /// Why.
+        reason: SettleReason,
+        /// Inclusive offset ranges.
+        ranges: Vec<(u64, u64)>,
+    },
+    /// Back to their places; counts only if it is the stored count + 1.
+    Return {
+        /// Offset and delivery count.
+        offsets: Vec<(Offset, u32)>,
+    },
+    /// Nothing at or above this was delivered before this record committed.
+    Horizon(Offset),
+    /// The session is over.
+    EndSession(Session),
+    /// The first record of an epoch.
+    EpochStart {
+        /// Who leads it.
+        leader: Process,
+    },
+}
+
+/// An entry without its messages.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Epoch and index.
+    pub position: Position,
+    /// The offset of its first message, or the queue's next offset if it has none.
+    pub first_offset: Offset,
+    /// How many messages it holds.
+    pub messages: u32,
+    /// What it says, in order.
+    pub records: Vec<Record>,
+}
+
+impl Entry {
+    /// Reads an entry, checksum included, bodies untouched otherwise.
+    ///
+    /// # Errors
+    /// [`RecordError`]: the bytes are not a whole entry of a known format.
+    pub fn decode(entry: &Bytes) -> Result<Self, RecordError> {
+        check(entry)?;
+        let head = Head::read(entry)?;
+        let mut reader = Reader::new(entry.get(FIXED..head.table).ok_or(Malformed("cut short"))?);
+        let mut records = Vec::with_capacity(2);
+        while reader.remaining() > 0 {
+            records.push(Record::decode(&mut reader)?);
+        }
+        let published = records.iter().try_fold(0u64, |sum, record| match record {
+            Record::Publish { runs, .. } => runs.iter().try_fold(sum, |sum, (first, last)| {
+                last.checked_sub(*first)?.checked_add(1)?.checked_add(sum)
+            }),
+            _ => Some(sum),
+        });
+        if published != Some(u64::from(head.messages)) {
+            return Err(RecordError::Malformed("sequences and messages differ in number"));
+        }
+        Ok(Self { position: head.position, first_offset: head.first_offset, messages: head.messages, records })
+    }
+
+    /// The offsets of its messages.
+    #[must_use]
+    pub fn offsets(&self) -> Range<u64> {
+        self.first_offset.0..self.first_offset.0.saturating_add(u64::from(self.messages))
+    }
+
+    /// Encodes the entry together with its messages, which must be as many as
+    /// its publish records name.
+    #[must_use]
+    pub fn encode(position: Position, first_offset: Offset, records: &[Record], messages: &[Message]) -> Bytes {
+        let payload: usize = messages.iter().map(|message| message.weight() + LENGTHS).sum();
+        let mut out = BytesMut::with_capacity(FIXED + records.len() * 64 + payload);
+        out.put_u32_le(0);
+        out.put_u8(FORMAT);
+        out.put_u64_le(position.epoch.0);
+        out.put_u64_le(position.index.0);
+        out.put_u64_le(first_offset.0);
+        out.put_u32_le(messages.len() as u32);
+        out.put_u32_le(0);
+        for record in records {
+            record.encode(&mut out);
+        }
+        let length = ((out.len() - FIXED) as u32).to_le_bytes();
+        out[FIXED - 4..FIXED].copy_from_slice(&length);
+        for message in messages {
+            out.put_u8(short(&message.exchange).len() as u8);
+            out.put_u8(short(&message.routing_key).len() as u8);
+            out.put_u32_le(message.properties.len() as u32);
+            out.put_u32_le(message.body.len() as u32);
+        }
+        for message in messages {
+            out.put_slice(short(&message.exchange));
+            out.put_slice(short(&message.routing_key));
+            out.put_slice(&message.properties);
+            out.put_slice(&message.body);
+        }
+        let crc = crc32c::crc32c(&out[4..]).to_le_bytes();
+        out[..4].copy_from_slice(&crc);
+        out.freeze()
+    }
+}
+
+/// AMQP short strings are at most 255 bytes; the protocol codec has seen to it.
+fn short(name: &Bytes) -> &[u8] {
+    &name[..name.len().min(255)]
+}
+
+/// Epoch and index of an encoded entry; no checksum is computed.
+///
+/// # Errors
+/// [`RecordError`]: too short or of an unknown format.
+pub fn position(entry: &Bytes) -> Result<Position, RecordError> {
+    Ok(Head::read(entry)?.position)
+}
+
+/// The offsets of an encoded entry's messages; no checksum is computed.
+///
+/// # Errors
+/// [`RecordError`]: too short or of an unknown format.
+pub fn offsets(entry: &Bytes) -> Result<Range<u64>, RecordError> {
+    let head = Head::read(entry)?;
+    Ok(head.first_offset.0..head.first_offset.0.saturating_add(u64::from(head.messages)))
+}
+
+/// What each message of an encoded entry weighs, in order ([`Message::weight`]).
+///
+/// # Errors
+/// [`RecordError`]: the entry is shorter than its lengths say.
+pub fn weights(entry: &Bytes) -> Result<Vec<u32>, RecordError> {
+    let head = Head::read(entry)?;
+    let table = entry.get(head.table..head.payload).ok_or(Malformed("cut short"))?;
+    Ok(table
+        .chunks_exact(LENGTHS)
+        .map(|lengths| Lengths::read(lengths).map_or(0, |l| u32::try_from(l.total()).unwrap_or(u32::MAX)))
+        .collect())
+}
+
+/// The messages of an encoded entry as slices of it, with their offsets. The
+/// checksum was verified when the entry came in; this computes none.
+///
+/// # Errors
+/// [`RecordError`]: the entry is shorter than its lengths say.
+pub fn messages(entry: &Bytes) -> Result<Vec<(Offset, Message)>, RecordError> {
+    let head = Head::read(entry)?;
+    let table = entry.get(head.table..head.payload).ok_or(Malformed("cut short"))?;
+    let mut at = head.payload;
+    let mut part = |length: usize| {
+        let end = at.checked_add(length).filter(|&end| end <= entry.len()).ok_or(Malformed("cut short"))?;
+        let slice = entry.slice(at..end);
+        at = end;
+        Ok::<_, Malformed>(slice)
+    };
+    let mut messages = Vec::with_capacity(table.len() / LENGTHS);
+    for (nth, lengths) in table.chunks_exact(LENGTHS).enumerate() {
+        let lengths = Lengths::read(lengths)?;
+        let message = Message {
+            exchange: part(lengths.exchange)?,
+            routing_key: part(lengths.routing_key)?,
+            properties: part(lengths.properties)?,
+            body: part(lengths.body)?,
+        };
+        messages.push((Offset(head.first_offset.0.saturating_add(nth as u64)), message));
+    }
+    Ok(messages)
+}
+
+/// Verifies an encoded entry's checksum.
+///
+/// # Errors
+/// [`RecordError::Checksum`], or too short to have one.
+pub fn check(entry: &Bytes) -> Result<(), RecordError> {
+    let mut reader = Reader::new(entry);
+    let crc = reader.u32()?;
+    if crc32c::crc32c(reader.bytes(reader.remaining())?) == crc { Ok(()) } else { Err(RecordError::Checksum) }
+}
+
+struct Head {
+    position: Position,
+    first_offset: Offset,
+    messages: u32,
+    /// Where the lengths begin, and where they end.
+    table: usize,
+    payload: usize,
+}
+
+impl Head {
+    fn read(entry: &Bytes) -> Result<Self, RecordError> {
+        let mut reader = Reader::new(entry);
+        reader.u32()?;
+        let format = reader.u8()?;
+        if format != FORMAT {
+            return Err(RecordError::Format(format));
+        }
+        let position = Position { epoch: Epoch(reader.u64()?), index: Index(reader.u64()?) };
+        let first_offset = Offset(reader.u64()?);
+        let messages = reader.u32()?;
+        let table = FIXED.saturating_add(reader.u32()? as usize);
+        let payload = (messages as usize).saturating_mul(LENGTHS).saturating_add(table);
+        if payload > entry.len() {
+            return Err(RecordError::Malformed("cut short"));
+        }
+        Ok(Self { position, first_offset, messages, table, payload })
+    }
+}
+
+struct Lengths {
+    exchange: usize,
+    routing_key: usize,
+    properties: usize,
+    body: usize,
+}
+
+impl Lengths {
+    fn read(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        Ok(Self {
+            exchange: usize::from(reader.u8()?),
+            routing_key: usize::from(reader.u8()?),
+            properties: reader.u32()? as usize,
+            body: reader.u32()? as usize,
+        })
+    }
+
+    fn total(&self) -> usize {
+        self.exchange.saturating_add(self.routing_key).saturating_add(self.properties).saturating_add(self.body)
+    }
+}
+
+const PUBLISH: u8 = 1;
+const SETTLE: u8 = 2;
+const RETURN: u8 = 3;
+const HORIZON: u8 = 4;
+const END_SESSION: u8 = 5;
+const EPOCH_START: u8 = 6;
+
+impl Record {
+    fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Self::Publish { session, floor, runs } => {
+                out.put_u8(PUBLISH);
+                out.put_session(session);
+                out.put_varint(*floor);
+                put_runs(out, runs);
+            }
+            Self::Settle { reason, ranges } => {
+                out.put_u8(SETTLE);
+                out.put_u8(reason_code(*reason));
+                put_runs(out, ranges);
+            }
+            Self::Return { offsets } => {
+                out.put_u8(RETURN);
+                out.put_varint(offsets.len() as u64);
+                for (offset, count) in offsets {
+                    out.put_varint(offset.0);
+                    out.put_varint(u64::from(*count));
+                }
+            }
+            Self::Horizon(offset) => {
+                out.put_u8(HORIZON);
+                out.put_varint(offset.0);
+            }
+            Self::EndSession(session) => {
+                out.put_u8(END_SESSION);
+                out.put_session(session);
+            }
+            Self::EpochStart { leader } => {
+                out.put_u8(EPOCH_START);
+                out.put_process(*leader);
+            }
+        }
+    }
+
+    fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(match from.u8()? {
+            PUBLISH => Self::Publish { session: from.session()?, floor: from.varint()?, runs: runs(from)? },
+            SETTLE => Self::Settle { reason: reason(from.u8()?)?, ranges: runs(from)? },
+            RETURN => {
+                let count = from.count(2)?;
+                let mut offsets = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let offset = Offset(from.varint()?);
+                    let count = u32::try_from(from.varint()?).map_err(|_| Malformed("count too large"))?;
+                    offsets.push((offset, count));
+                }
+                Self::Return { offsets }
+            }
+            HORIZON => Self::Horizon(Offset(from.varint()?)),
+            END_SESSION => Self::EndSession(from.session()?),
+            EPOCH_START => Self::EpochStart { leader: from.process()? },
+            _ => return Err(Malformed("unknown record")),
+        })
+    }
+}
+
+/// Inclusive ranges, not necessarily ascending: first and length of each.
+fn put_runs(out: &mut BytesMut, runs: &[(u64, u64)]) {
+    out.put_varint(runs.len() as u64);
+    for (first, last) in runs {
+        out.put_varint(*first);
+        out.put_varint(last - first);
+    }
+}
+
+fn runs(from: &mut Reader<'_>) -> Result<Vec<(u64, u64)>, Malformed> {
+    let count = from.count(2)?;
+    let mut runs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let first = from.varint()?;
+        // The last number of all is never used, so that `last + 1` is a number.
+        let last = first.checked_add(from.varint()?).filter(|&last| last < u64::MAX);
+        runs.push((first, last.ok_or(Malformed("range overflows"))?));
+    }
+    Ok(runs)
+}
+
+/// Appends a number to runs, joining it to the last one where it follows.
+pub(crate) fn push_run(runs: &mut Vec<(u64, u64)>, value: u64) {
+    match runs.last_mut() {
+        Some((_, last)) if *last + 1 == value => *last = value,
+        _ => runs.push((value, value)),
+    }
+}
+
+fn reason_code(reason: SettleReason) -> u8 {
+    match reason {
+        SettleReason::Acked => 0,
+        SettleReason::Expired => 1,
+        SettleReason::Dropped => 2,
+        SettleReason::DeadLettered => 3,
+        SettleReason::Purged => 4,
+    }
+}
+
+fn reason(code: u8) -> Result<SettleReason, Malformed> {
+    Ok(match code {
+        0 => SettleReason::Acked,
+        1 => SettleReason::Expired,
+        2 => SettleReason::Dropped,
+        3 => SettleReason::DeadLettered,
+        4 => SettleReason::Purged,
+        _ => return Err(Malformed("unknown reason")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::{Boot, Incarnation, NodeId};
+
+    fn session(channel: u16) -> Session {
+        let process = Process { node: NodeId(1), incarnation: Incarnation(2), boot: Boot(3) };
+        Session { process, connection: 4, channel, opened: 5 }
+    }
+
+    fn message(text: &str) -> Message {
+        Message {
+            exchange: Bytes::from_static(b"amq.topic"),
+            routing_key: Bytes::from(text.to_owned()),
+            properties: Bytes::from_static(&[0x10, 0, 2]),
+            body: Bytes::from(text.repeat(7)),
+        }
+    }
+
+    fn sample() -> (Vec<Record>, Vec<Message>, Bytes) {
+        let leader = session(0).process;
+        let records = vec![
+            Record::EpochStart { leader },
+            Record::Publish { session: session(1), floor: 3, runs: vec![(3, 4), (9, 9)] },
+            Record::Settle { reason: SettleReason::Purged, ranges: vec![(0, 99), (120, 120)] },
+            Record::Return { offsets: vec![(Offset(100), 1), (Offset(101), 7)] },
+            Record::Horizon(Offset(130)),
+            Record::EndSession(session(2)),
+        ];
+        let messages: Vec<_> = ["a", "bc", ""].map(message).into();
+        let position = Position { epoch: Epoch(7), index: Index(42) };
+        let bytes = Entry::encode(position, Offset(130), &records, &messages);
+        (records, messages, bytes)
+    }
+
+    #[test]
+    fn an_entry_comes_back_whole() {
+        let (records, written, bytes) = sample();
+        let entry = Entry::decode(&bytes).unwrap();
+        assert_eq!(entry.position, Position { epoch: Epoch(7), index: Index(42) });
+        assert_eq!(entry.position, position(&bytes).unwrap());
+        assert_eq!(entry.records, records);
+        assert_eq!((entry.offsets(), offsets(&bytes).unwrap()), (130..133, 130..133));
+        let read = messages(&bytes).unwrap();
+        assert_eq!(read.iter().map(|(offset, _)| offset.0).collect::<Vec<_>>(), [130, 131, 132]);
+        assert_eq!(read.into_iter().map(|(_, message)| message).collect::<Vec<_>>(), written);
+        let weights: Vec<usize> = weights(&bytes).unwrap().into_iter().map(|weight| weight as usize).collect();
+        assert_eq!(weights, written.iter().map(Message::weight).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn messages_are_slices_of_the_entry() {
+        let (_, _, bytes) = sample();
+        let inside = bytes.as_ptr_range();
+        for (_, message) in messages(&bytes).unwrap() {
+            assert!(message.body.is_empty() || inside.contains(&message.body.as_ptr()));
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_fails_the_checksum() {
+        let (_, _, bytes) = sample();
+        for at in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[at / 8] ^= 1 << (at % 8);
+            assert_eq!(Entry::decode(&flipped.into()), Err(RecordError::Checksum), "bit {at}");
+        }
+    }
+
+    #[test]
+    fn a_torn_entry_is_refused() {
+        let (_, _, bytes) = sample();
+        for length in 0..bytes.len() {
+            assert!(Entry::decode(&bytes.slice(..length)).is_err(), "{length} bytes");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), valid in any::<bool>()) {
+            // With a right checksum and format, so that the rest is reached too.
+            if valid && bytes.len() > FIXED {
+                bytes[4] = FORMAT;
+                bytes[29..37].copy_from_slice(&[2, 0, 0, 0, bytes[33] % 64, 0, 0, 0]);
+                let crc = crc32c::crc32c(&bytes[4..]).to_le_bytes();
+                bytes[..4].copy_from_slice(&crc);
+            }
+            let bytes = Bytes::from(bytes);
+            let _ = Entry::decode(&bytes);
+            let _ = messages(&bytes);
+            let _ = weights(&bytes);
+            let _ = offsets(&bytes);
+        }
+    }
+}

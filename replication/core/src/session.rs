@@ -1,0 +1,193 @@
+//! Who published what: the table against which re-sent publishes are
+//! recognized (§4.8). Per session the floor, the sender's word that nothing
+//! below it will be sent again, and the exact set taken at or above it.
+
+use std::collections::BTreeMap;
+
+use bytes::BytesMut;
+
+use crate::codec::{Malformed, Reader, Writer};
+use crate::ranges::RangeSet;
+use crate::types::Session;
+
+/// What a session's publisher has sent here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Taken {
+    floor: u64,
+    taken: RangeSet,
+}
+
+/// What is known of one sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequence {
+    /// It is in the set: confirmed once its record is committed.
+    Taken,
+    /// Below the highest and not in the set: it was refused.
+    Refused,
+    /// Below the floor: nobody waits for an answer.
+    Settled,
+    /// Above the highest: not seen yet.
+    New,
+}
+
+impl Taken {
+    /// The highest sequence that was taken, refused or given up.
+    #[must_use]
+    pub fn highest(&self) -> u64 {
+        self.taken.last().unwrap_or(0).max(self.floor.saturating_sub(1))
+    }
+
+    /// What is known of this sequence.
+    #[must_use]
+    pub fn look_up(&self, sequence: u64) -> Sequence {
+        if sequence < self.floor {
+            Sequence::Settled
+        } else if self.taken.contains(sequence) {
+            Sequence::Taken
+        } else if sequence <= self.highest() {
+            Sequence::Refused
+        } else {
+            Sequence::New
+        }
+    }
+
+    fn raise_floor(&mut self, floor: u64) {
+        if floor > self.floor {
+            self.taken.remove(self.floor..floor);
+            self.floor = floor;
+        }
+    }
+}
+
+/// All sessions of a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SessionTable {
+    sessions: BTreeMap<Session, Taken>,
+}
+
+impl SessionTable {
+    /// What this session has sent, if anything is remembered.
+    #[must_use]
+    pub fn get(&self, session: &Session) -> Option<&Taken> {
+        self.sessions.get(session)
+    }
+
+    /// How many sessions are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The sessions, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (&Session, &Taken)> {
+        self.sessions.iter()
+    }
+
+    /// The session's state with its floor raised; made if it is new.
+    pub(crate) fn enter(&mut self, session: Session, floor: u64) -> &mut Taken {
+        let taken = self.sessions.entry(session).or_default();
+        taken.raise_floor(floor);
+        taken
+    }
+
+    /// A publish record: idempotent, also over a table that is already ahead.
+    pub(crate) fn publish(&mut self, session: Session, floor: u64, runs: &[(u64, u64)]) {
+        let taken = self.enter(session, floor);
+        for &(first, last) in runs {
+            taken.take(first, last);
+        }
+    }
+
+    /// The only way out of the table is a record (§4.8).
+    pub(crate) fn end(&mut self, session: &Session) {
+        self.sessions.remove(session);
+    }
+
+    pub(crate) fn encode(&self, out: &mut BytesMut) {
+        out.put_varint(self.sessions.len() as u64);
+        for (session, taken) in &self.sessions {
+            out.put_session(session);
+            out.put_varint(taken.floor);
+            taken.taken.encode(out);
+        }
+    }
+
+    pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut table = Self::default();
+        for _ in 0..from.count(30)? {
+            let session = from.session()?;
+            let taken = Taken { floor: from.varint()?, taken: RangeSet::decode(from)? };
+            table.sessions.insert(session, taken);
+        }
+        Ok(table)
+    }
+}
+
+impl Taken {
+    /// Puts the inclusive range into the set, as far as it is not given up.
+    pub(crate) fn take(&mut self, first: u64, last: u64) {
+        self.taken.insert(first.max(self.floor)..last.saturating_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::types::{Boot, Incarnation, NodeId, Process};
+
+    fn session() -> Session {
+        let process = Process { node: NodeId(1), incarnation: Incarnation(1), boot: Boot(1) };
+        Session { process, connection: 1, channel: 1, opened: 0 }
+    }
+
+    #[test]
+    fn in_the_set_refused_settled_and_new_are_told_apart() {
+        let mut table = SessionTable::default();
+        table.publish(session(), 4, &[(4, 5), (8, 8)]);
+        let taken = table.get(&session()).unwrap();
+        assert_eq!(taken.look_up(3), Sequence::Settled);
+        assert_eq!(taken.look_up(5), Sequence::Taken);
+        assert_eq!(taken.look_up(6), Sequence::Refused);
+        assert_eq!(taken.look_up(8), Sequence::Taken);
+        assert_eq!(taken.look_up(9), Sequence::New);
+        assert_eq!(taken.highest(), 8);
+    }
+
+    #[test]
+    fn a_floor_above_everything_leaves_nothing_but_itself() {
+        let mut table = SessionTable::default();
+        table.publish(session(), 1, &[(1, 5)]);
+        table.publish(session(), 20, &[]);
+        let taken = table.get(&session()).unwrap();
+        assert_eq!(taken.highest(), 19);
+        assert_eq!(taken.look_up(19), Sequence::Settled);
+        assert_eq!(taken.look_up(20), Sequence::New);
+    }
+
+    #[test]
+    fn replay_over_a_later_table_changes_nothing() {
+        let mut table = SessionTable::default();
+        table.publish(session(), 1, &[(1, 5)]);
+        table.publish(session(), 4, &[(6, 9)]);
+        let later = table.clone();
+        table.publish(session(), 1, &[(1, 5)]);
+        assert_eq!(table, later);
+    }
+
+    #[test]
+    fn the_table_comes_back_from_its_bytes() {
+        let mut table = SessionTable::default();
+        table.publish(session(), 2, &[(3, 5), (7, 9)]);
+        let mut bytes = BytesMut::new();
+        table.encode(&mut bytes);
+        assert_eq!(SessionTable::decode(&mut Reader::new(&bytes)).unwrap(), table);
+    }
+}
