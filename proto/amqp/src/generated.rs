@@ -2601,8 +2601,8 @@ pub mod basic {
         #[inline]
         fn decode(from: &mut Cursor<'_>) -> Result<Self, WireError> {
             let ticket = from.u16()?;
-            let exchange = from.short_str()?;
-            let routing_key = from.short_str()?;
+            let exchange = from.short_octets()?;
+            let routing_key = from.short_octets()?;
             let mandatory_bits = from.u8()?;
             let mandatory = mandatory_bits & 0x01 != 0;
             let immediate = mandatory_bits & 0x02 != 0;
@@ -2640,9 +2640,9 @@ pub mod basic {
         #[inline]
         fn decode(from: &mut Cursor<'_>) -> Result<Self, WireError> {
             let reply_code = from.u16()?;
-            let reply_text = from.short_str()?;
-            let exchange = from.short_str()?;
-            let routing_key = from.short_str()?;
+            let reply_text = from.short_octets()?;
+            let exchange = from.short_octets()?;
+            let routing_key = from.short_octets()?;
             Ok(Return { reply_code, reply_text, exchange, routing_key })
         }
 
@@ -2678,12 +2678,12 @@ pub mod basic {
 
         #[inline]
         fn decode(from: &mut Cursor<'_>) -> Result<Self, WireError> {
-            let consumer_tag = from.short_str()?;
+            let consumer_tag = from.short_octets()?;
             let delivery_tag = from.u64()?;
             let redelivered_bits = from.u8()?;
             let redelivered = redelivered_bits & 0x01 != 0;
-            let exchange = from.short_str()?;
-            let routing_key = from.short_str()?;
+            let exchange = from.short_octets()?;
+            let routing_key = from.short_octets()?;
             Ok(Deliver { consumer_tag, delivery_tag, redelivered, exchange, routing_key })
         }
 
@@ -2757,8 +2757,8 @@ pub mod basic {
             let delivery_tag = from.u64()?;
             let redelivered_bits = from.u8()?;
             let redelivered = redelivered_bits & 0x01 != 0;
-            let exchange = from.short_str()?;
-            let routing_key = from.short_str()?;
+            let exchange = from.short_octets()?;
+            let routing_key = from.short_octets()?;
             let message_count = from.u32()?;
             Ok(GetOk { delivery_tag, redelivered, exchange, routing_key, message_count })
         }

@@ -25,13 +25,14 @@ impl ContentHeader {
     /// A header frame's payload. The properties are not looked into.
     ///
     /// # Errors
-    /// It is too short, or has a weight.
+    /// It is too short.
     #[inline]
     pub fn decode(payload: &Bytes) -> Result<Self, WireError> {
         let mut from = Cursor::new(payload);
-        let (class, weight, body_size) = (from.u16()?, from.u16()?, from.u64()?);
-        if weight != 0 || from.remaining() < 2 {
-            return Err(WireError::ContentHeader);
+        // The weight is not used by anybody, nor looked at by RabbitMQ.
+        let (class, _weight, body_size) = (from.u16()?, from.u16()?, from.u64()?);
+        if from.remaining() < 2 {
+            return Err(WireError::Truncated);
         }
         Ok(ContentHeader { class, body_size, properties: from.rest() })
     }
@@ -101,17 +102,14 @@ pub struct Properties {
 
 impl Properties {
     /// Finds the properties in `wire` (as in [`ContentHeader::properties`]) and
-    /// checks them through, the headers' table too.
+    /// checks them through, the headers' table too. Flags without a property
+    /// are passed over, as by RabbitMQ.
     ///
     /// # Errors
     /// What is wrong with them.
     pub fn parse(wire: &Bytes) -> Result<Self, WireError> {
         let mut from = Cursor::new(wire);
         let flags = from.u16()?;
-        // Bit 0 announces a second word of flags, for which there is no property.
-        if flags & 1 != 0 {
-            return Err(WireError::ContentHeader);
-        }
         let mut at = [0; SLOTS];
         for (slot, place) in Slot::ALL.into_iter().zip(&mut at) {
             if flags & slot.flag() == 0 {

@@ -1,5 +1,5 @@
-//! [`ShortStr`]: a string of at most 255 octets of UTF-8, shared with the
-//! buffer that it was read from.
+//! [`ShortStr`]: a string of at most 255 octets, shared with the buffer that it
+//! was read from.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,9 +10,13 @@ use thiserror::Error;
 
 use crate::wire::WireError;
 
-/// A short string: UTF-8, at most [`ShortStr::MAX`] octets. A clone is a
-/// reference count, not a copy; [`ShortStr::detached`] copies, for what
-/// outlives its read buffer.
+/// A short string: at most [`ShortStr::MAX`] octets. A clone is a reference
+/// count, not a copy; [`ShortStr::detached`] copies, for what outlives its read
+/// buffer.
+///
+/// It is UTF-8 where RabbitMQ asks for it: in all methods but those with
+/// content, whose exchange and routing key may be any octets. So look names up
+/// and route by [`ShortStr::as_bytes`], and show them by [`ShortStr::as_str`].
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShortStr(Bytes);
 
@@ -39,6 +43,12 @@ impl ShortStr {
 
     /// From octets of the wire: at most 255 by their length octet.
     #[inline]
+    pub(crate) fn from_octets(octets: Bytes) -> Self {
+        ShortStr(octets)
+    }
+
+    /// From octets of the wire: at most 255 by their length octet.
+    #[inline]
     pub(crate) fn from_utf8(octets: Bytes) -> Result<Self, WireError> {
         match std::str::from_utf8(&octets) {
             Ok(_) => Ok(ShortStr(octets)),
@@ -46,11 +56,10 @@ impl ShortStr {
         }
     }
 
-    /// The text.
+    /// The text, up to the first octet that is not UTF-8.
     #[inline]
     pub fn as_str(&self) -> &str {
-        // Checked when it was made; the empty string cannot come about.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        self.0.utf8_chunks().next().map_or("", |chunk| chunk.valid())
     }
 
     /// The octets: what hot paths hash and compare.

@@ -5,7 +5,7 @@
 //! Type letters are RabbitMQ's (which depart from the specification's):
 //! `t` bool, `b` i8, `B` u8, `s` i16, `u` u16, `I` i32, `i` u32, `l` i64,
 //! `f` f32, `d` f64, `D` decimal, `S` long string, `x` octets, `A` array,
-//! `T` timestamp, `F` table, `V` void.
+//! `T` timestamp, `F` table, `V` void. `L` is read as `l`.
 
 use std::fmt;
 
@@ -115,7 +115,7 @@ impl Value {
             b'u' => Value::U16(from.u16()?),
             b'I' => Value::I32(from.u32()?.cast_signed()),
             b'i' => Value::U32(from.u32()?),
-            b'l' => Value::I64(from.u64()?.cast_signed()),
+            b'l' | b'L' => Value::I64(from.u64()?.cast_signed()),
             b'f' => Value::F32(f32::from_bits(from.u32()?)),
             b'd' => Value::F64(f64::from_bits(from.u64()?)),
             b'D' => Value::Decimal { scale: from.u8()?, value: from.u32()? },
@@ -314,7 +314,7 @@ fn check_value(wire: &[u8], depth: usize) -> Result<&[u8], WireError> {
         b's' | b'u' => 2,
         b'I' | b'i' | b'f' => 4,
         b'D' => 5,
-        b'l' | b'd' | b'T' => 8,
+        b'l' | b'L' | b'd' | b'T' => 8,
         b'S' | b'x' | b'A' | b'F' => {
             let (length, behind) = behind.split_first_chunk::<4>().ok_or(WireError::Truncated)?;
             let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| WireError::Truncated)?;

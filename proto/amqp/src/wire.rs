@@ -25,9 +25,6 @@ pub enum WireError {
     /// Tables and arrays within each other, deeper than [`crate::table::MAX_DEPTH`].
     #[error("field table nested too deeply")]
     TooDeep,
-    /// A content header with a second word of property flags, or a weight.
-    #[error("malformed content header")]
-    ContentHeader,
 }
 
 /// A place in a frame's payload.
@@ -106,7 +103,14 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// A short string, which must be UTF-8 (as RabbitMQ demands of methods).
+    /// A short string of a method with content: any octets, as with RabbitMQ.
+    #[inline]
+    pub fn short_octets(&mut self) -> Result<ShortStr, WireError> {
+        let length = self.u8()?;
+        self.take(usize::from(length)).map(ShortStr::from_octets)
+    }
+
+    /// A short string of any other method, which must be UTF-8.
     #[inline]
     pub fn short_str(&mut self) -> Result<ShortStr, WireError> {
         let length = self.u8()?;
