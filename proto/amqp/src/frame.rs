@@ -4,7 +4,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::{ErrorKind, FrameError};
-use crate::generated::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, Method};
+use crate::generated::{
+    FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, Method,
+};
 use crate::properties::ContentHeader;
 
 /// Type, channel and length before a payload, [`FRAME_END`] behind it.
@@ -65,51 +67,79 @@ pub enum Payload {
 /// # Errors
 /// See [`FrameError`]; the size is refused before its octets are awaited.
 pub fn decode_frame(input: &mut BytesMut, frame_max: u32) -> Result<Option<Frame>, FrameError> {
-    let Some(size) = complete(input, frame_max)? else { return Ok(None) };
+    let Some(size) = complete(input, frame_max)? else {
+        return Ok(None);
+    };
     let frame = input.split_to(size).freeze();
     decode(&frame).map(Some)
 }
 
 /// Size of the first frame in `input`, if all of it is there.
 fn complete(input: &[u8], frame_max: u32) -> Result<Option<usize>, FrameError> {
-    let Some(&[kind, channel_high, channel_low, a, b, c, d]) = input.first_chunk::<FRAME_HEAD>() else {
+    let Some(&[kind, channel_high, channel_low, a, b, c, d]) = input.first_chunk::<FRAME_HEAD>()
+    else {
         // A wrong type is told at once: what follows may never be a frame.
         return match input.first() {
-            Some(&kind) if !is_frame_type(kind) => Err(FrameError { channel: 0, kind: ErrorKind::UnknownType(kind) }),
+            Some(&kind) if !is_frame_type(kind) => Err(FrameError {
+                channel: 0,
+                kind: ErrorKind::UnknownType(kind),
+            }),
             _ => Ok(None),
         };
     };
     let channel = u16::from_be_bytes([channel_high, channel_low]);
     if !is_frame_type(kind) {
-        return Err(FrameError { channel, kind: ErrorKind::UnknownType(kind) });
+        return Err(FrameError {
+            channel,
+            kind: ErrorKind::UnknownType(kind),
+        });
     }
     let size = u64::from(u32::from_be_bytes([a, b, c, d])) + FRAME_OVERHEAD as u64;
     if size > u64::from(frame_max) {
-        return Err(FrameError { channel, kind: ErrorKind::TooLarge { size, max: frame_max } });
+        return Err(FrameError {
+            channel,
+            kind: ErrorKind::TooLarge {
+                size,
+                max: frame_max,
+            },
+        });
     }
-    let Ok(size) = usize::try_from(size) else { return Ok(None) };
+    let Ok(size) = usize::try_from(size) else {
+        return Ok(None);
+    };
     match input.get(size - 1) {
         None => Ok(None),
         Some(&FRAME_END) => Ok(Some(size)),
-        Some(&end) => Err(FrameError { channel, kind: ErrorKind::End(end) }),
+        Some(&end) => Err(FrameError {
+            channel,
+            kind: ErrorKind::End(end),
+        }),
     }
 }
 
 fn is_frame_type(kind: u8) -> bool {
-    matches!(kind, FRAME_METHOD | FRAME_HEADER | FRAME_BODY | FRAME_HEARTBEAT)
+    matches!(
+        kind,
+        FRAME_METHOD | FRAME_HEADER | FRAME_BODY | FRAME_HEARTBEAT
+    )
 }
 
 /// A whole frame, its size and end checked by [`complete`].
 #[inline]
 fn decode(frame: &Bytes) -> Result<Frame, FrameError> {
     let Some(&[kind, channel_high, channel_low]) = frame.first_chunk::<3>() else {
-        return Err(FrameError { channel: 0, kind: ErrorKind::UnknownType(0) });
+        return Err(FrameError {
+            channel: 0,
+            kind: ErrorKind::UnknownType(0),
+        });
     };
     let channel = u16::from_be_bytes([channel_high, channel_low]);
     let payload = frame.slice(FRAME_HEAD..frame.len() - 1);
     let payload = match kind {
         FRAME_METHOD => Method::decode(&payload).map(Payload::Method),
-        FRAME_HEADER => ContentHeader::decode(&payload).map(Payload::Header).map_err(ErrorKind::Header),
+        FRAME_HEADER => ContentHeader::decode(&payload)
+            .map(Payload::Header)
+            .map_err(ErrorKind::Header),
         FRAME_BODY => Ok(Payload::Body(payload)),
         FRAME_HEARTBEAT if payload.is_empty() => Ok(Payload::Heartbeat),
         FRAME_HEARTBEAT => Err(ErrorKind::Heartbeat),
@@ -132,13 +162,19 @@ pub struct FrameReader {
     frame_max: u32,
 }
 
-/// How much a read asks for at least.
+/// Size of a read buffer.
 const READ_SIZE: usize = 64 * 1024;
+/// With less room than this, a new one is begun.
+const READ_LEAST: usize = 16 * 1024;
 
 impl FrameReader {
     /// Refuses frames of more than `frame_max` octets (overhead included); 0 is no limit.
     pub fn new(frame_max: u32) -> Self {
-        FrameReader { buffer: BytesMut::new(), whole: Bytes::new(), frame_max: limit(frame_max) }
+        FrameReader {
+            buffer: BytesMut::new(),
+            whole: Bytes::new(),
+            frame_max: limit(frame_max),
+        }
     }
 
     /// From the next frame on; 0 is no limit.
@@ -149,7 +185,9 @@ impl FrameReader {
     /// Where to read to, with room for a read. What is read is bounded: a frame
     /// that is not yet whole has at most frame-max octets.
     pub fn buffer(&mut self) -> &mut BytesMut {
-        self.buffer.reserve(READ_SIZE);
+        if self.buffer.capacity() - self.buffer.len() < READ_LEAST {
+            self.buffer.reserve(READ_SIZE);
+        }
         &mut self.buffer
     }
 
@@ -175,8 +213,14 @@ impl FrameReader {
             self.whole = self.buffer.split_to(size).freeze();
         }
         // The limit may have been lowered since: checked again.
-        let Some(size) = complete(&self.whole, self.frame_max)? else { return Ok(None) };
-        let frame = if size == self.whole.len() { std::mem::take(&mut self.whole) } else { self.whole.split_to(size) };
+        let Some(size) = complete(&self.whole, self.frame_max)? else {
+            return Ok(None);
+        };
+        let frame = if size == self.whole.len() {
+            std::mem::take(&mut self.whole)
+        } else {
+            self.whole.split_to(size)
+        };
         decode(&frame).map(Some)
     }
 

@@ -69,7 +69,12 @@ impl Method {
         let mut from = Cursor::new(payload);
         let method = match (from.u16(), from.u16()) {
             (Ok(class), Ok(method)) => MethodId { class, method },
-            _ => return Err(ErrorKind::Payload { method: MethodId::default(), error: WireError::Truncated }),
+            _ => {
+                return Err(ErrorKind::Payload {
+                    method: MethodId::default(),
+                    error: WireError::Truncated,
+                });
+            }
         };
         let malformed = |error| ErrorKind::Payload { method, error };
         let Some(decoded) = Method::decode_arguments(method, &mut from).map_err(malformed)? else {

@@ -34,7 +34,11 @@ impl ContentHeader {
         if from.remaining() < 2 {
             return Err(WireError::Truncated);
         }
-        Ok(ContentHeader { class, body_size, properties: from.rest() })
+        Ok(ContentHeader {
+            class,
+            body_size,
+            properties: from.rest(),
+        })
     }
 
     /// The payload of a header frame.
@@ -127,7 +131,11 @@ impl Properties {
             }
         }
         from.finish()?;
-        Ok(Properties { wire: wire.clone(), flags, at })
+        Ok(Properties {
+            wire: wire.clone(),
+            flags,
+            at,
+        })
     }
 
     /// Wire form.
@@ -140,7 +148,8 @@ impl Properties {
             return None;
         }
         let mut from = Cursor::new(&self.wire);
-        from.skip(usize::try_from(*self.at.get(slot as usize)?).ok()?).ok()?;
+        from.skip(usize::try_from(*self.at.get(slot as usize)?).ok()?)
+            .ok()?;
         Some(from)
     }
 
@@ -292,7 +301,11 @@ impl PropertiesBuilder {
                     continue;
                 }
                 Slot::DeliveryMode | Slot::Priority => {
-                    let octet = if matches!(slot, Slot::Priority) { self.priority } else { self.delivery_mode };
+                    let octet = if matches!(slot, Slot::Priority) {
+                        self.priority
+                    } else {
+                        self.delivery_mode
+                    };
                     if let Some(octet) = octet {
                         flags |= slot.flag();
                         to.put_u8(octet);

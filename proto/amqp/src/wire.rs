@@ -90,7 +90,11 @@ impl<'a> Cursor<'a> {
         }
         let begin = self.at;
         self.at += count;
-        Ok(if count == 0 { Bytes::new() } else { self.source.slice(begin..self.at) })
+        Ok(if count == 0 {
+            Bytes::new()
+        } else {
+            self.source.slice(begin..self.at)
+        })
     }
 
     /// Passes over `count` octets.

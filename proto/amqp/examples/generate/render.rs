@@ -39,7 +39,11 @@ pub(crate) fn render(spec: &str) -> Result<String> {
                 out.push_str("}\n");
             }
             class = &method.class;
-            write!(out, "\n/// Class {}, `{class}`.\npub mod {class} {{\n    use super::*;\n", method.class_id)?;
+            write!(
+                out,
+                "\n/// Class {}, `{class}`.\npub mod {class} {{\n    use super::*;\n",
+                method.class_id
+            )?;
         }
         method_struct(method, &mut out)?;
     }
@@ -105,28 +109,44 @@ impl Kind {
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
-    value[key].as_str().ok_or_else(|| format!("no {key} in {value}").into())
+    value[key]
+        .as_str()
+        .ok_or_else(|| format!("no {key} in {value}").into())
 }
 
 fn number(value: &Value, key: &str) -> Result<u64> {
-    value[key].as_u64().ok_or_else(|| format!("no {key} in {value}").into())
+    value[key]
+        .as_u64()
+        .ok_or_else(|| format!("no {key} in {value}").into())
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a [Value]> {
-    Ok(value[key].as_array().ok_or_else(|| format!("no {key} in {value}"))?)
+    Ok(value[key]
+        .as_array()
+        .ok_or_else(|| format!("no {key} in {value}"))?)
 }
 
 /// `get-ok` to `GetOk`.
 fn camel(name: &str) -> String {
     name.split('-')
-        .map(|word| word.chars().next().map(|c| c.to_ascii_uppercase()).into_iter().chain(word.chars().skip(1)).collect::<String>())
+        .map(|word| {
+            word.chars()
+                .next()
+                .map(|c| c.to_ascii_uppercase())
+                .into_iter()
+                .chain(word.chars().skip(1))
+                .collect::<String>()
+        })
         .collect()
 }
 
 fn methods(spec: &Value) -> Result<Vec<Method>> {
     let mut domains = BTreeMap::new();
     for pair in list(spec, "domains")? {
-        domains.insert(pair[0].as_str().unwrap_or_default(), pair[1].as_str().unwrap_or_default());
+        domains.insert(
+            pair[0].as_str().unwrap_or_default(),
+            pair[1].as_str().unwrap_or_default(),
+        );
     }
     let mut methods = Vec::new();
     for class in list(spec, "classes")? {
@@ -136,7 +156,10 @@ fn methods(spec: &Value) -> Result<Vec<Method>> {
                 let wire_name = text(argument, "name")?.to_owned();
                 let kind = match argument["type"].as_str() {
                     Some(kind) => kind,
-                    None => domains.get(text(argument, "domain")?).copied().unwrap_or_default(),
+                    None => domains
+                        .get(text(argument, "domain")?)
+                        .copied()
+                        .unwrap_or_default(),
                 };
                 let kind = match kind {
                     "bit" => Kind::Bit,
@@ -149,8 +172,17 @@ fn methods(spec: &Value) -> Result<Vec<Method>> {
                     "table" => Kind::Table,
                     other => return Err(format!("unknown type {other} of {wire_name}").into()),
                 };
-                let name = if wire_name == "type" { "kind".to_owned() } else { wire_name.replace('-', "_") };
-                fields.push(Field { wire_name, name, kind, default: argument.get("default-value").cloned() });
+                let name = if wire_name == "type" {
+                    "kind".to_owned()
+                } else {
+                    wire_name.replace('-', "_")
+                };
+                fields.push(Field {
+                    wire_name,
+                    name,
+                    kind,
+                    default: argument.get("default-value").cloned(),
+                });
             }
             methods.push(Method {
                 class: text(class, "name")?.to_owned(),
@@ -171,9 +203,17 @@ fn constants(spec: &Value, out: &mut String) -> Result<()> {
     for constant in list(spec, "constants")? {
         let name = text(constant, "name")?;
         let value = number(constant, "value")?;
-        if let Some(rest) = name.strip_prefix("FRAME-").filter(|_| constant.get("class").is_none()) {
+        if let Some(rest) = name
+            .strip_prefix("FRAME-")
+            .filter(|_| constant.get("class").is_none())
+        {
             let kind = if value > 255 { "u32" } else { "u8" };
-            writeln!(out, "/// `{}`.\npub const FRAME_{}: {kind} = {value};", name.to_lowercase(), rest.replace('-', "_"))?;
+            writeln!(
+                out,
+                "/// `{}`.\npub const FRAME_{}: {kind} = {value};",
+                name.to_lowercase(),
+                rest.replace('-', "_")
+            )?;
         }
     }
     Ok(())
@@ -185,14 +225,26 @@ fn reply_codes(spec: &Value, out: &mut String) -> Result<()> {
         .filter(|c| c.get("class").is_some() || c["name"] == "REPLY-SUCCESS")
         .map(|c| {
             let name = text(c, "name")?;
-            Ok((camel(&name.to_lowercase()), name.replace('-', "_"), number(c, "value")?, c["class"] == "hard-error"))
+            Ok((
+                camel(&name.to_lowercase()),
+                name.replace('-', "_"),
+                number(c, "value")?,
+                c["class"] == "hard-error",
+            ))
         })
         .collect::<Result<_>>()?;
     out.push_str("\n/// Why a channel or a connection was closed, or a message returned.\n");
     out.push_str("#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\n#[repr(u16)]\npub enum ReplyCode {\n");
     for (variant, name, code, hard) in &codes {
-        let scope = if *hard { " (closes the connection)" } else { "" };
-        writeln!(out, "    /// {code} `{name}`{scope}.\n    {variant} = {code},")?;
+        let scope = if *hard {
+            " (closes the connection)"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "    /// {code} `{name}`{scope}.\n    {variant} = {code},"
+        )?;
     }
     out.push_str("}\n\nimpl ReplyCode {\n    /// The number on the wire.\n    pub const fn code(self) -> u16 {\n        self as u16\n    }\n");
     out.push_str("\n    /// The name that RabbitMQ's reply texts begin with.\n    pub const fn name(self) -> &'static str {\n        match self {\n");
@@ -200,8 +252,16 @@ fn reply_codes(spec: &Value, out: &mut String) -> Result<()> {
         writeln!(out, "            ReplyCode::{variant} => \"{name}\",")?;
     }
     out.push_str("        }\n    }\n\n    /// Whether it closes the connection, not only the channel.\n    pub const fn is_hard(self) -> bool {\n        matches!(self, ");
-    let hard: Vec<String> = codes.iter().filter(|c| c.3).map(|c| format!("ReplyCode::{}", c.0)).collect();
-    write!(out, "{})\n    }}\n\n    /// The code with this number.\n    pub const fn from_code(code: u16) -> Option<Self> {{\n        Some(match code {{\n", hard.join(" | "))?;
+    let hard: Vec<String> = codes
+        .iter()
+        .filter(|c| c.3)
+        .map(|c| format!("ReplyCode::{}", c.0))
+        .collect();
+    write!(
+        out,
+        "{})\n    }}\n\n    /// The code with this number.\n    pub const fn from_code(code: u16) -> Option<Self> {{\n        Some(match code {{\n",
+        hard.join(" | ")
+    )?;
     for (variant, _, code, _) in &codes {
         writeln!(out, "            {code} => ReplyCode::{variant},")?;
     }
@@ -214,23 +274,59 @@ fn method_enum(methods: &[Method], out: &mut String) -> Result<()> {
     let path = |m: &Method| format!("{}::{}", m.class, camel(&m.name));
     out.push_str("\n/// Any method, in either direction.\n#[derive(Clone, Debug, PartialEq, Eq)]\npub enum Method {\n");
     for m in methods {
-        writeln!(out, "    /// `{}.{}`.\n    {}({}),", m.class, m.name, variant(m), path(m))?;
+        writeln!(
+            out,
+            "    /// `{}.{}`.\n    {}({}),",
+            m.class,
+            m.name,
+            variant(m),
+            path(m)
+        )?;
     }
     out.push_str("}\n\nimpl Method {\n    /// Reads the arguments of the method with this id, to the end of `from`.\n    #[inline]\n");
     out.push_str("    pub(crate) fn decode_arguments(id: MethodId, from: &mut Cursor<'_>) -> Result<Option<Self>, WireError> {\n");
     out.push_str("        Ok(Some(match (id.class, id.method) {\n");
     for m in methods {
-        writeln!(out, "            ({}, {}) => Method::{}(Arguments::decode(from)?),", m.class_id, m.id, variant(m))?;
+        writeln!(
+            out,
+            "            ({}, {}) => Method::{}(Arguments::decode(from)?),",
+            m.class_id,
+            m.id,
+            variant(m)
+        )?;
     }
     out.push_str("            _ => return Ok(None),\n        }))\n    }\n");
     for (doc, signature, body) in [
-        ("Writes the arguments.", "encode_arguments(&self, to: &mut BytesMut)", "m.encode(to)"),
-        ("Class and method number.", "id(&self) -> MethodId", "m.id()"),
-        ("As in `basic.publish`.", "name(&self) -> &'static str", "m.name()"),
-        ("Whether a header and body follow.", "has_content(&self) -> bool", "m.has_content()"),
-        ("Whether the sender waits for an answer.", "is_synchronous(&self) -> bool", "m.is_synchronous()"),
+        (
+            "Writes the arguments.",
+            "encode_arguments(&self, to: &mut BytesMut)",
+            "m.encode(to)",
+        ),
+        (
+            "Class and method number.",
+            "id(&self) -> MethodId",
+            "m.id()",
+        ),
+        (
+            "As in `basic.publish`.",
+            "name(&self) -> &'static str",
+            "m.name()",
+        ),
+        (
+            "Whether a header and body follow.",
+            "has_content(&self) -> bool",
+            "m.has_content()",
+        ),
+        (
+            "Whether the sender waits for an answer.",
+            "is_synchronous(&self) -> bool",
+            "m.is_synchronous()",
+        ),
     ] {
-        write!(out, "\n    /// {doc}\n    pub fn {signature} {{\n        match self {{\n")?;
+        write!(
+            out,
+            "\n    /// {doc}\n    pub fn {signature} {{\n        match self {{\n"
+        )?;
         for m in methods {
             writeln!(out, "            Method::{}(m) => {body},", variant(m))?;
         }
@@ -253,18 +349,31 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
     let name = camel(&m.name);
     let zero = m.fields.iter().all(|f| default(f).is_none());
     let derive = if zero { ", Default" } else { "" };
-    write!(out, "\n    /// `{}.{}`.\n    #[derive(Clone, Debug, PartialEq, Eq{derive})]\n", m.class, m.name)?;
+    write!(
+        out,
+        "\n    /// `{}.{}`.\n    #[derive(Clone, Debug, PartialEq, Eq{derive})]\n",
+        m.class, m.name
+    )?;
     if m.fields.is_empty() {
         writeln!(out, "    pub struct {name};")?;
     } else {
         writeln!(out, "    pub struct {name} {{")?;
         for f in &m.fields {
-            writeln!(out, "        /// `{}`.\n        pub {}: {},", f.wire_name, f.name, f.kind.rust())?;
+            writeln!(
+                out,
+                "        /// `{}`.\n        pub {}: {},",
+                f.wire_name,
+                f.name,
+                f.kind.rust()
+            )?;
         }
         out.push_str("    }\n");
     }
     if !zero {
-        write!(out, "\n    impl Default for {name} {{\n        fn default() -> Self {{\n            {name} {{\n")?;
+        write!(
+            out,
+            "\n    impl Default for {name} {{\n        fn default() -> Self {{\n            {name} {{\n"
+        )?;
         for f in &m.fields {
             let value = default(f).unwrap_or_else(|| "Default::default()".to_owned());
             writeln!(out, "                {}: {value},", f.name)?;
@@ -276,10 +385,17 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
         "\n    impl Arguments for {name} {{\n        const ID: MethodId = MethodId {{ class: {}, method: {} }};\n        const NAME: &'static str = \"{}.{}\";\n",
         m.class_id, m.id, m.class, m.name
     )?;
-    write!(out, "        const CONTENT: bool = {};\n        const SYNCHRONOUS: bool = {};\n\n", m.content, m.synchronous)?;
+    write!(
+        out,
+        "        const CONTENT: bool = {};\n        const SYNCHRONOUS: bool = {};\n\n",
+        m.content, m.synchronous
+    )?;
     if m.fields.is_empty() {
         out.push_str("        fn decode(_: &mut Cursor<'_>) -> Result<Self, WireError> {\n");
-        write!(out, "            Ok({name})\n        }}\n\n        fn encode(&self, _: &mut BytesMut) {{}}\n    }}\n")?;
+        write!(
+            out,
+            "            Ok({name})\n        }}\n\n        fn encode(&self, _: &mut BytesMut) {{}}\n    }}\n"
+        )?;
         return Ok(());
     }
     out.push_str("        #[inline]\n        fn decode(from: &mut Cursor<'_>) -> Result<Self, WireError> {\n");
@@ -289,7 +405,12 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
             let bits = format!("{}_bits", run[0].name);
             writeln!(out, "            let {bits} = from.u8()?;")?;
             for (i, f) in run.iter().enumerate() {
-                writeln!(out, "            let {} = {bits} & {:#04x} != 0;", f.name, 1 << i)?;
+                writeln!(
+                    out,
+                    "            let {} = {bits} & {:#04x} != 0;",
+                    f.name,
+                    1 << i
+                )?;
             }
         } else {
             // RabbitMQ does not look at the text of what comes with content.
@@ -301,7 +422,11 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
         }
     }
     let names: Vec<&str> = m.fields.iter().map(|f| f.name.as_str()).collect();
-    writeln!(out, "            Ok({name} {{ {} }})\n        }}\n", names.join(", "))?;
+    writeln!(
+        out,
+        "            Ok({name} {{ {} }})\n        }}\n",
+        names.join(", ")
+    )?;
     out.push_str("        #[inline]\n        fn encode(&self, to: &mut BytesMut) {\n");
     for run in &runs {
         let f = &run[0].name;
@@ -310,7 +435,13 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
                 let bits: Vec<String> = run
                     .iter()
                     .enumerate()
-                    .map(|(i, f)| if i == 0 { format!("u8::from(self.{})", f.name) } else { format!("u8::from(self.{}) << {i}", f.name) })
+                    .map(|(i, f)| {
+                        if i == 0 {
+                            format!("u8::from(self.{})", f.name)
+                        } else {
+                            format!("u8::from(self.{}) << {i}", f.name)
+                        }
+                    })
                     .collect();
                 writeln!(out, "            to.put_u8({});", bits.join(" | "))?;
             }
@@ -320,7 +451,10 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
             Kind::LongLong => writeln!(out, "            to.put_u64(self.{f});")?,
             Kind::ShortStr => writeln!(out, "            wire::put_short_str(to, &self.{f});")?,
             Kind::LongStr => writeln!(out, "            wire::put_long_str(to, &self.{f});")?,
-            Kind::Table => writeln!(out, "            wire::put_long_str(to, self.{f}.as_bytes());")?,
+            Kind::Table => writeln!(
+                out,
+                "            wire::put_long_str(to, self.{f}.as_bytes());"
+            )?,
         }
     }
     out.push_str("        }\n    }\n");
@@ -332,7 +466,9 @@ fn runs(fields: &[Field]) -> Vec<Vec<&Field>> {
     let mut runs: Vec<Vec<&Field>> = Vec::new();
     for field in fields {
         match runs.last_mut() {
-            Some(run) if field.kind == Kind::Bit && run[0].kind == Kind::Bit && run.len() < 8 => run.push(field),
+            Some(run) if field.kind == Kind::Bit && run[0].kind == Kind::Bit && run.len() < 8 => {
+                run.push(field)
+            }
             _ => runs.push(vec![field]),
         }
     }
@@ -343,8 +479,12 @@ fn runs(fields: &[Field]) -> Vec<Vec<&Field>> {
 fn default(field: &Field) -> Option<String> {
     match (field.kind, field.default.as_ref()?) {
         (Kind::Bit, Value::Bool(true)) => Some("true".to_owned()),
-        (Kind::ShortStr, Value::String(text)) if !text.is_empty() => Some(format!("ShortStr::from_static(\"{text}\")")),
-        (Kind::LongStr, Value::String(text)) if !text.is_empty() => Some(format!("Bytes::from_static(b\"{text}\")")),
+        (Kind::ShortStr, Value::String(text)) if !text.is_empty() => {
+            Some(format!("ShortStr::from_static(\"{text}\")"))
+        }
+        (Kind::LongStr, Value::String(text)) if !text.is_empty() => {
+            Some(format!("Bytes::from_static(b\"{text}\")"))
+        }
         (_, Value::Number(n)) if n.as_u64() != Some(0) => Some(n.to_string()),
         _ => None,
     }
