@@ -1,6 +1,8 @@
 //! From octets to frames. [`FrameReader`] owns a connection's read buffer;
 //! frames are slices of it.
 
+use std::ops::Range;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::{ErrorKind, FrameError};
@@ -8,6 +10,7 @@ use crate::generated::{
     FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, Method,
 };
 use crate::properties::ContentHeader;
+use crate::wire::Cursor;
 
 /// Type, channel and length before a payload, [`FRAME_END`] behind it.
 pub const FRAME_OVERHEAD: usize = FRAME_HEAD + 1;
@@ -71,7 +74,7 @@ pub fn decode_frame(input: &mut BytesMut, frame_max: u32) -> Result<Option<Frame
         return Ok(None);
     };
     let frame = input.split_to(size).freeze();
-    decode(&frame).map(Some)
+    decode(&frame, 0..size).map(Some)
 }
 
 /// Size of the first frame in `input`, if all of it is there.
@@ -124,24 +127,23 @@ fn is_frame_type(kind: u8) -> bool {
     )
 }
 
-/// A whole frame, its size and end checked by [`complete`].
+/// The whole frame at `part` of `source`, its size and end checked by [`complete`].
 #[inline]
-fn decode(frame: &Bytes) -> Result<Frame, FrameError> {
-    let Some(&[kind, channel_high, channel_low]) = frame.first_chunk::<3>() else {
+fn decode(source: &Bytes, part: Range<usize>) -> Result<Frame, FrameError> {
+    let mut from = Cursor::within(source, part.start..part.end.saturating_sub(1));
+    let (Ok(kind), Ok(channel), Ok(_size)) = (from.u8(), from.u16(), from.u32()) else {
         return Err(FrameError {
             channel: 0,
             kind: ErrorKind::UnknownType(0),
         });
     };
-    let channel = u16::from_be_bytes([channel_high, channel_low]);
-    let payload = frame.slice(FRAME_HEAD..frame.len() - 1);
     let payload = match kind {
-        FRAME_METHOD => Method::decode(&payload).map(Payload::Method),
-        FRAME_HEADER => ContentHeader::decode(&payload)
+        FRAME_METHOD => Method::read(&mut from).map(Payload::Method),
+        FRAME_HEADER => ContentHeader::read(&mut from)
             .map(Payload::Header)
             .map_err(ErrorKind::Header),
-        FRAME_BODY => Ok(Payload::Body(payload)),
-        FRAME_HEARTBEAT if payload.is_empty() => Ok(Payload::Heartbeat),
+        FRAME_BODY => Ok(Payload::Body(from.rest())),
+        FRAME_HEARTBEAT if from.remaining() == 0 => Ok(Payload::Heartbeat),
         FRAME_HEARTBEAT => Err(ErrorKind::Heartbeat),
         _ => Err(ErrorKind::UnknownType(kind)),
     };
@@ -158,7 +160,9 @@ fn decode(frame: &Bytes) -> Result<Frame, FrameError> {
 #[derive(Debug)]
 pub struct FrameReader {
     buffer: BytesMut,
+    /// Whole frames, given up to `at`.
     whole: Bytes,
+    at: usize,
     frame_max: u32,
 }
 
@@ -173,6 +177,7 @@ impl FrameReader {
         FrameReader {
             buffer: BytesMut::new(),
             whole: Bytes::new(),
+            at: 0,
             frame_max: limit(frame_max),
         }
     }
@@ -205,7 +210,10 @@ impl FrameReader {
     /// See [`FrameError`]. The frames before it have been given.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        if self.whole.is_empty() {
+        if self.at == self.whole.len() {
+            // Let go first, so that the buffer can be used again.
+            self.whole = Bytes::new();
+            self.at = 0;
             let size = self.whole_frames()?;
             if size == 0 {
                 return Ok(None);
@@ -213,15 +221,13 @@ impl FrameReader {
             self.whole = self.buffer.split_to(size).freeze();
         }
         // The limit may have been lowered since: checked again.
-        let Some(size) = complete(&self.whole, self.frame_max)? else {
+        let rest = self.whole.get(self.at..).unwrap_or_default();
+        let Some(size) = complete(rest, self.frame_max)? else {
             return Ok(None);
         };
-        let frame = if size == self.whole.len() {
-            std::mem::take(&mut self.whole)
-        } else {
-            self.whole.split_to(size)
-        };
-        decode(&frame).map(Some)
+        let begin = self.at;
+        self.at += size;
+        decode(&self.whole, begin..self.at).map(Some)
     }
 
     /// How many octets of the buffer are whole frames. What is wrong behind the

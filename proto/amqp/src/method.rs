@@ -66,7 +66,11 @@ impl Method {
     /// A method frame's payload, to its last octet.
     #[inline]
     pub fn decode(payload: &Bytes) -> Result<Self, ErrorKind> {
-        let mut from = Cursor::new(payload);
+        Method::read(&mut Cursor::new(payload))
+    }
+
+    #[inline]
+    pub(crate) fn read(from: &mut Cursor<'_>) -> Result<Self, ErrorKind> {
         let method = match (from.u16(), from.u16()) {
             (Ok(class), Ok(method)) => MethodId { class, method },
             _ => {
@@ -77,7 +81,7 @@ impl Method {
             }
         };
         let malformed = |error| ErrorKind::Payload { method, error };
-        let Some(decoded) = Method::decode_arguments(method, &mut from).map_err(malformed)? else {
+        let Some(decoded) = Method::decode_arguments(method, from).map_err(malformed)? else {
             return Err(ErrorKind::UnknownMethod(method));
         };
         from.finish().map_err(malformed)?;

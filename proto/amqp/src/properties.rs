@@ -28,7 +28,11 @@ impl ContentHeader {
     /// It is too short.
     #[inline]
     pub fn decode(payload: &Bytes) -> Result<Self, WireError> {
-        let mut from = Cursor::new(payload);
+        ContentHeader::read(&mut Cursor::new(payload))
+    }
+
+    #[inline]
+    pub(crate) fn read(from: &mut Cursor<'_>) -> Result<Self, WireError> {
         // The weight is not used by anybody, nor looked at by RabbitMQ.
         let (class, _weight, body_size) = (from.u16()?, from.u16()?, from.u64()?);
         if from.remaining() < 2 {

@@ -1,6 +1,8 @@
 //! Reading and writing the protocol's elementary types. Reading never copies
 //! (strings and tables are slices of the input) and never panics.
 
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
@@ -27,32 +29,49 @@ pub enum WireError {
     TooDeep,
 }
 
-/// A place in a frame's payload.
+/// A place in a part of a buffer, such as a frame's payload.
 #[derive(Debug)]
 pub struct Cursor<'a> {
     source: &'a Bytes,
     at: usize,
+    /// At most the length of `source`.
+    end: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// At the beginning of `source`.
     pub fn new(source: &'a Bytes) -> Self {
-        Cursor { source, at: 0 }
+        Cursor {
+            source,
+            at: 0,
+            end: source.len(),
+        }
     }
 
-    /// Octets read so far.
+    /// At the beginning of a part of `source`: reading a part costs no reference
+    /// count, unlike reading a slice.
+    pub(crate) fn within(source: &'a Bytes, part: Range<usize>) -> Self {
+        let end = part.end.min(source.len());
+        Cursor {
+            source,
+            at: part.start.min(end),
+            end,
+        }
+    }
+
+    /// Place in the source.
     pub fn position(&self) -> usize {
         self.at
     }
 
     /// Octets left.
     pub fn remaining(&self) -> usize {
-        self.source.len() - self.at
+        self.end - self.at
     }
 
     #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let rest = self.source.get(self.at..).unwrap_or_default();
+        let rest = self.source.get(self.at..self.end).unwrap_or_default();
         let octets = rest.first_chunk::<N>().ok_or(WireError::Truncated)?;
         self.at += N;
         Ok(*octets)
@@ -138,8 +157,8 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn rest(&mut self) -> Bytes {
         let begin = self.at;
-        self.at = self.source.len();
-        self.source.slice(begin..)
+        self.at = self.end;
+        self.source.slice(begin..self.end)
     }
 
     /// Refuses octets behind the last field.
