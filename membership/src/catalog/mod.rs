@@ -4,22 +4,28 @@
 //!
 //! - `command.rs` what can be asked, what comes of it; `refusal.rs` why not
 //! - `nodes.rs` who belongs to the cluster; `users.rs` who may what
-//! - `topology.rs` vhosts, exchanges, bindings; `queues.rs` queues
+//! - `topology.rs` vhosts and exchanges; `bindings.rs`; `queues.rs` queues,
+//!   `arguments.rs` what they may be declared with
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
 //! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use warren_replication::types::{NodeId, QueueId};
+use warren_replication::types::{Member, NodeId, QueueId};
 
+mod apply;
+mod arguments;
+mod bindings;
 pub mod command;
 pub mod nodes;
 pub mod pattern;
 pub mod policies;
 pub mod queues;
 mod reads;
+mod reconfigure;
 pub mod refusal;
+mod replication;
 pub mod topology;
 pub mod users;
 pub mod value;
@@ -30,6 +36,7 @@ pub use command::{
 pub use nodes::{Addresses, Node};
 pub use pattern::Pattern;
 pub use queues::Queue;
+pub use reconfigure::next_reconfiguration;
 pub use refusal::{Refusal, Resource};
 pub use topology::{Binding, Destination, Exchange, ExchangeKind, Vhost};
 pub use users::{Permissions, User, Verb};
@@ -42,6 +49,9 @@ pub struct State {
     /// The id that the next queue gets; ids below it were given (§5.6).
     next_queue: QueueId,
     nodes: BTreeMap<NodeId, Node>,
+    /// Disks that nodes had before, or that were forgotten with them: never
+    /// taken again (§5.5).
+    retired: BTreeSet<Member>,
     vhosts: BTreeMap<String, Vhost>,
     users: BTreeMap<String, User>,
     queues: BTreeMap<QueueId, Queue>,

@@ -4,7 +4,12 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use warren_replication::types::{Incarnation, NodeId, Process};
+use warren_replication::types::{Assignment, Member, NodeId, Process, QueueId};
+
+use super::State;
+use super::command::{Change, Outcome};
+use super::refusal::Refusal;
+use super::replication::set_isr;
 
 /// Where a node listens, as `host:port` that other nodes and clients can use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +37,6 @@ pub struct Node {
     pub addresses: Addresses,
     /// Whether it votes in the catalog.
     pub voter: bool,
-    /// Disks that this node had before: they are never taken again (§5.5).
-    pub retired: BTreeSet<Incarnation>,
 }
 
 impl Node {
@@ -50,4 +53,147 @@ impl Node {
     pub fn outlived(&self, process: &Process) -> bool {
         self.process.incarnation == process.incarnation && self.process.boot > process.boot
     }
+}
+
+impl State {
+    pub(super) fn register(&mut self, node: Node, changes: &mut Vec<Change>) -> Result<Outcome, Refusal> {
+        let Node { name, process, .. } = &node;
+        let refuse = |why: String| Err(Refusal::Node(why));
+        if self.retired.contains(&process.member()) {
+            return refuse(format!(
+                "the data folder of node '{name}' was given up when the node was forgotten or came with another one; \
+                 empty it to join anew"
+            ));
+        }
+        let known = self.nodes.get(&process.node);
+        if let Some(known) = known {
+            if known.name != *name {
+                return refuse(format!("the names '{name}' and '{}' have the same id; rename one node", known.name));
+            }
+            let same_disk = known.process.incarnation == process.incarnation;
+            if known.process == *process && known.nonce == node.nonce {
+                return Ok(Outcome::Done);
+            }
+            if same_disk && known.process.boot >= process.boot {
+                return refuse(format!(
+                    "boot {} of node '{name}' was seen before (the last one is {}): its data folder was copied or rolled back",
+                    process.boot, known.process.boot
+                ));
+            }
+        }
+        let (joins, before) = (known.is_none(), known.map(|known| known.process));
+        let process = *process;
+        self.nodes.insert(process.node, node);
+        if let Some(before) = before {
+            self.drop_process(&before, changes);
+            if before.member() != process.member() {
+                self.retired.insert(before.member());
+                self.drop_member(before.member(), changes);
+            }
+        }
+        if joins {
+            self.replan_all(changes);
+        }
+        changes.push(Change::Node(process.node, process.incarnation, process.boot));
+        Ok(Outcome::Done)
+    }
+
+    /// A process is over: its exclusive queues and those that lived in it only
+    /// are deleted (CHECKLIST 31).
+    pub(super) fn drop_process(&mut self, process: &Process, changes: &mut Vec<Change>) {
+        let owned = self.index.owned.iter().filter(|(owner, _)| owner.process == *process);
+        let mut gone: BTreeSet<QueueId> = owned.flat_map(|(_, queues)| queues).copied().collect();
+        gone.extend(self.index.local.get(process).into_iter().flatten());
+        for id in gone {
+            self.remove_queue(id, changes);
+        }
+    }
+
+    /// A disk is gone for good: it leaves every in-sync and eligible set (§1).
+    /// As the last in-sync member it makes room for the eligible, each of which
+    /// holds all that is committed; if there are none it stays, and the queue
+    /// is down until an operator decides.
+    fn drop_member(&mut self, gone: Member, changes: &mut Vec<Change>) {
+        for id in self.index.hosted.get(&gone.node).cloned().unwrap_or_default() {
+            let held = |queue: &super::Queue| {
+                queue.assignment.isr.contains(&gone) || queue.assignment.eligible.contains(&gone)
+            };
+            if self.queues.get(&id).is_some_and(held) {
+                self.amend(id, changes, |_, assignment| leave_sets(assignment, |member| *member == gone));
+            }
+        }
+    }
+
+    pub(super) fn forget(
+        &mut self,
+        node: NodeId,
+        live: &[Process],
+        force: bool,
+        changes: &mut Vec<Change>,
+    ) -> Result<Outcome, Refusal> {
+        let Some(known) = self.nodes.get(&node) else {
+            return Err(Refusal::Node("no such node is known".into()));
+        };
+        let (name, process) = (known.name.clone(), known.process);
+        if live.contains(&process) {
+            return Err(Refusal::Node(format!("node '{name}' is alive: stop it before it is forgotten")));
+        }
+        let hosted = self.index.hosted.get(&node).cloned().unwrap_or_default();
+        let last: Vec<QueueId> = hosted.iter().copied().filter(|id| self.is_last_copy(*id, node)).collect();
+        if let (Some(first), false) = (last.first(), force) {
+            let example = self.queues.get(first).map_or("", |queue| &queue.name);
+            return Err(Refusal::Node(format!(
+                "node '{name}' has the last in-sync copy of {} queue(s), '{example}' among them; \
+                 start it until they are mirrored elsewhere, or give those queues up with force",
+                last.len()
+            )));
+        }
+        self.nodes.remove(&node);
+        self.retired.insert(process.member());
+        self.drop_process(&process, changes);
+        for id in last {
+            self.remove_queue(id, changes);
+        }
+        let electable = self.electable(live, &[]);
+        for id in hosted {
+            self.amend(id, changes, |queue, assignment| {
+                leave_sets(assignment, |member| member.node == node);
+                assignment.eligible.retain(|member| member.node != node);
+                assignment.replicas.retain(|replica| *replica != node);
+                queue.target.retain(|replica| *replica != node);
+            });
+            self.replan(id, changes);
+            let leaderless = |queue: &super::Queue| queue.assignment.leader.is_none_or(|leader| leader.node == node);
+            if self.queues.get(&id).is_some_and(leaderless) {
+                self.elect_one(id, &electable, &BTreeSet::new(), false, changes);
+            }
+        }
+        changes.push(Change::NodeForgotten(node));
+        Ok(Outcome::Done)
+    }
+
+    /// Whether no other node has a copy that is in sync or safe to lead. Queues
+    /// that go with the node's process anyway are not asked for.
+    fn is_last_copy(&self, id: QueueId, node: NodeId) -> bool {
+        self.queues.get(&id).is_some_and(|queue| {
+            let mut holders = queue.assignment.isr.iter().chain(&queue.assignment.eligible);
+            queue.local.is_none() && queue.exclusive.is_none() && holders.all(|member| member.node == node)
+        })
+    }
+}
+
+/// Takes members out of the in-sync and eligible sets, but for the last that
+/// could ever lead.
+fn leave_sets(assignment: &mut Assignment, leaves: impl Fn(&Member) -> bool) {
+    let stay = |set: &BTreeSet<Member>| -> BTreeSet<Member> { set.iter().filter(|m| !leaves(m)).copied().collect() };
+    let mut isr = stay(&assignment.isr);
+    if isr.is_empty() {
+        // Below the minimum nothing was committed since these left (§1).
+        isr = stay(&assignment.eligible);
+    }
+    if isr.is_empty() {
+        return;
+    }
+    set_isr(assignment, isr);
+    assignment.eligible.retain(|member| !leaves(member));
 }

@@ -1,10 +1,21 @@
 //! The policies in force, which of them a queue has, and what a new set of them
 //! means for the queues that are there (§6.6).
 
-use serde::{Deserialize, Serialize};
-use warren_replication::plan::Policy;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use warren_replication::plan::{Leaders, MinInSync, Placement, Plan, Policy};
+use warren_replication::types::{NodeId, Process, QueueId};
+
+use super::State;
+use super::arguments;
+use super::command::{Change, Outcome};
 use super::pattern::Pattern;
+use super::queues::Queue;
+use super::refusal::Refusal;
+use super::replication::set_min_in_sync;
+use super::value::Arguments;
+use crate::placement::{self, Candidate};
 
 /// The whole set in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,4 +61,102 @@ impl Policies {
             .filter(move |ranked| ranked.policy.vhost == vhost && ranked.pattern.is_match(queue))
             .map(|ranked| &ranked.policy)
     }
+}
+
+impl State {
+    /// The plan of a queue: by the policy in force for it, else the default.
+    /// What clients may ask for with arguments comes on top.
+    pub(super) fn plan_of(&self, vhost: &str, name: &str, durable: bool, exclusive: bool, arguments: &Arguments) -> Arc<Plan> {
+        let policy = self.policies.matching(vhost, name).next().filter(|_| !exclusive);
+        let mut plan = policy.map_or_else(|| Plan::unnamed(durable && !exclusive), Policy::plan);
+        if arguments::is_quorum(arguments) {
+            plan.min_in_sync = MinInSync::Majority;
+        }
+        match arguments::client_local(arguments) {
+            Some(true) if plan.leaders != Leaders::First => plan.leaders = Leaders::ClientLocal,
+            Some(false) if plan.leaders == Leaders::ClientLocal && plan.placement != Placement::Local => {
+                plan.leaders = Leaders::Balanced;
+            }
+            _ => {}
+        }
+        Arc::new(plan)
+    }
+
+    pub(super) fn apply_policies(
+        &mut self,
+        revision: u64,
+        policies: &[Policy],
+        changes: &mut Vec<Change>,
+    ) -> Result<Outcome, Refusal> {
+        if revision <= self.policies.revision {
+            return Err(Refusal::Policy(format!(
+                "revision {revision} of the policies is not newer than the one in force, {}",
+                self.policies.revision
+            )));
+        }
+        self.policies = Policies::new(revision, policies.to_vec());
+        changes.push(Change::Policies);
+        self.replan_all(changes);
+        Ok(Outcome::Done)
+    }
+
+    /// Plans every queue anew.
+    pub(super) fn replan_all(&mut self, changes: &mut Vec<Change>) {
+        let ids: Vec<QueueId> = self.queues.keys().copied().collect();
+        for id in ids {
+            self.replan(id, changes);
+        }
+    }
+
+    /// Plans one queue anew. What that changes becomes the target; the nodes
+    /// that are no longer wanted follow it as leaving ones (§6.6).
+    pub(super) fn replan(&mut self, id: QueueId, changes: &mut Vec<Change>) {
+        let Some(queue) = self.queues.get(&id) else { return };
+        let plan = self.plan_of(&queue.vhost, &queue.name, queue.durable, queue.exclusive.is_some(), &queue.arguments);
+        // Who is live is not asked here: a node that is away for a while gets
+        // its copy when it comes back.
+        let candidates = self.candidates(&[]);
+        let target = retarget(queue, &plan, &candidates);
+        let local = self.home(queue, &plan);
+        let same = plan == queue.plan && target == queue.target && local == queue.local;
+        if same && queue.assignment.min_in_sync == queue.planned_min() {
+            return;
+        }
+        self.amend(id, changes, |queue, assignment| {
+            queue.plan = plan;
+            queue.target = target;
+            queue.local = local;
+            let leaving = assignment.replicas.iter().filter(|node| !queue.target.contains(node));
+            assignment.replicas = queue.target.iter().chain(leaving).copied().collect();
+            set_min_in_sync(assignment, queue.planned_min());
+        });
+    }
+
+    /// The process that a queue of that plan goes with.
+    fn home(&self, queue: &Queue, plan: &Plan) -> Option<Process> {
+        if plan.placement != Placement::Local {
+            return None;
+        }
+        let member = queue.assignment.isr.first().and_then(|member| self.nodes.get(&member.node)).map(|node| node.process);
+        queue.local.or(queue.assignment.leader).or(member)
+    }
+}
+
+/// Where a queue should be under a plan, seen from where it is: its leader and
+/// its in-sync members stay rather than others.
+fn retarget(queue: &Queue, plan: &Plan, candidates: &[Candidate<'_>]) -> Vec<NodeId> {
+    let assignment = &queue.assignment;
+    let rank = |node: &NodeId| {
+        let leads = assignment.leader.is_some_and(|leader| leader.node == *node);
+        let in_sync = assignment.isr.iter().any(|member| member.node == *node);
+        (!leads, !in_sync)
+    };
+    let mut current = assignment.replicas.clone();
+    let wanted = placement::replace(plan, candidates, &current);
+    if current.iter().all(|node| wanted.contains(node)) {
+        // Nobody has to go: keep the order that was.
+        return wanted;
+    }
+    current.sort_by_key(rank);
+    placement::replace(plan, candidates, &current)
 }

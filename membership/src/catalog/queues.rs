@@ -1,15 +1,21 @@
-//! Queues: what was declared, and who owns it. Who replicates it is in
-//! `replication.rs`.
+//! Queues: declaring them, checking that a declared one is the same, removing
+//! them. Who replicates a queue is in `replication.rs`, what it was declared
+//! with in `arguments.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use warren_replication::plan::Plan;
-use warren_replication::types::{Assignment, NodeId, Process, QueueId};
+use warren_replication::plan::{Placement, Plan, Replicas};
+use warren_replication::types::{Assignment, Epoch, Member, NodeId, Process, QueueId, Version};
 
-use super::command::Owner;
+use super::State;
+use super::arguments;
+use super::command::{Change, DeclareQueue, Outcome, Owner};
+use super::refusal::{Refusal, Resource};
+use super::topology::is_reserved;
 use super::value::Arguments;
+use crate::placement;
 
 /// A queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +32,8 @@ pub struct Queue {
     pub auto_delete: bool,
     /// As declared.
     pub arguments: Arguments,
-    /// Whose client declared it.
-    pub declared_by: Process,
+    /// The process that a queue of plan `local` goes with.
+    pub local: Option<Process>,
     /// What its policy, or the lack of one, means.
     pub plan: Arc<Plan>,
     /// The nodes that the plan wants it on, best leader first. `replicas` of the
@@ -39,20 +45,219 @@ pub struct Queue {
     pub bound_to: BTreeSet<String>,
 }
 
+impl Queue {
+    /// `queue 'x' in vhost '/'`.
+    #[must_use]
+    pub fn resource(&self) -> Resource {
+        Resource::queue(&self.vhost, &self.name)
+    }
+
+    /// Whether a connection may use it: an exclusive queue is its owner's only.
+    pub fn check_owner(&self, owner: &Owner) -> Result<(), Refusal> {
+        match self.exclusive {
+            Some(owned_by) if owned_by != *owner => Err(Refusal::Locked(self.resource())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The nodes that are on their way out (§6.6).
+    pub fn leaving(&self) -> impl Iterator<Item = NodeId> {
+        self.assignment.replicas.iter().filter(|node| !self.target.contains(node)).copied()
+    }
+
+    /// The minimum of in-sync members that the plan wants in the end.
+    #[must_use]
+    pub fn planned_min(&self) -> u32 {
+        planned_min(&self.plan, self.target.len())
+    }
+}
+
+/// A plan's minimum for a queue that will be on so many nodes: a majority of
+/// named nodes counts those that have yet to join, too.
+fn planned_min(plan: &Plan, target: usize) -> u32 {
+    plan.min_in_sync.of(match &plan.placement {
+        Placement::Mirrored(Replicas::Nodes(names)) => names.len(),
+        Placement::Mirrored(_) => target,
+        Placement::Local => 1,
+    })
+}
+
 /// Queues by what is asked of them all at once, so that an election or a lost
 /// connection costs what it concerns and not a walk through every queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
-    /// Replica, in sync or eligible there.
+    /// Replica there.
     pub(super) hosted: BTreeMap<NodeId, BTreeSet<QueueId>>,
-    /// Led there.
-    pub(super) led: BTreeMap<NodeId, BTreeSet<QueueId>>,
+    /// Led by that process.
+    pub(super) led: BTreeMap<Process, BTreeSet<QueueId>>,
     /// Led by nobody.
     pub(super) down: BTreeSet<QueueId>,
     /// Replicas are not yet the target.
     pub(super) moving: BTreeSet<QueueId>,
     /// Exclusive.
     pub(super) owned: BTreeMap<Owner, BTreeSet<QueueId>>,
-    /// In the process of the declaring node only.
+    /// Going with that process.
     pub(super) local: BTreeMap<Process, BTreeSet<QueueId>>,
+}
+
+fn enter<K: Ord>(sets: &mut BTreeMap<K, BTreeSet<QueueId>>, key: K, id: QueueId) {
+    sets.entry(key).or_default().insert(id);
+}
+
+fn leave<K: Ord>(sets: &mut BTreeMap<K, BTreeSet<QueueId>>, key: &K, id: QueueId) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(&id);
+        if set.is_empty() {
+            sets.remove(key);
+        }
+    }
+}
+
+impl Index {
+    pub(super) fn insert(&mut self, id: QueueId, queue: &Queue) {
+        for node in &queue.assignment.replicas {
+            enter(&mut self.hosted, *node, id);
+        }
+        match queue.assignment.leader {
+            Some(leader) => enter(&mut self.led, leader, id),
+            None => {
+                self.down.insert(id);
+            }
+        }
+        if queue.leaving().next().is_some() {
+            self.moving.insert(id);
+        }
+        if let Some(owner) = queue.exclusive {
+            enter(&mut self.owned, owner, id);
+        }
+        if let Some(process) = queue.local {
+            enter(&mut self.local, process, id);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: QueueId, queue: &Queue) {
+        for node in &queue.assignment.replicas {
+            leave(&mut self.hosted, node, id);
+        }
+        match queue.assignment.leader {
+            Some(leader) => leave(&mut self.led, &leader, id),
+            None => {
+                self.down.remove(&id);
+            }
+        }
+        self.moving.remove(&id);
+        if let Some(owner) = queue.exclusive {
+            leave(&mut self.owned, &owner, id);
+        }
+        if let Some(process) = queue.local {
+            leave(&mut self.local, &process, id);
+        }
+    }
+}
+
+impl State {
+    /// What a declare would meet: the queue if it is there and the same, `None`
+    /// if it would be made, else why it is refused. A channel asks this of its
+    /// node's applied catalog first: most declares need no command.
+    pub fn check_declare_queue(&self, declare: &DeclareQueue) -> Result<Option<QueueId>, Refusal> {
+        let resource = || Resource::queue(&declare.vhost, &declare.name);
+        let found = self.vhost(&declare.vhost)?.queues.get(&declare.name);
+        let Some((id, queue)) = found.and_then(|id| Some((*id, self.queues.get(id)?))) else {
+            if is_reserved(&declare.name) && !declare.server_named {
+                return Err(Refusal::Reserved(resource()));
+            }
+            arguments::check_queue(declare)?;
+            return Ok(None);
+        };
+        let owner = declare.exclusive.then_some(declare.owner);
+        if queue.exclusive != owner {
+            return Err(Refusal::Locked(resource()));
+        }
+        arguments::same_flag(resource, "durable", declare.durable, queue.durable)?;
+        arguments::same_flag(resource, "auto_delete", declare.auto_delete, queue.auto_delete)?;
+        arguments::same(resource, arguments::OF_QUEUES, &declare.arguments, &queue.arguments)?;
+        Ok(Some(id))
+    }
+
+    pub(super) fn declare_queue(&mut self, declare: &DeclareQueue, changes: &mut Vec<Change>) -> Result<Outcome, Refusal> {
+        if let Some(queue) = self.check_declare_queue(declare)? {
+            return Ok(Outcome::Queue { queue, created: false });
+        }
+        if !self.is_registered(&declare.owner.process) {
+            // A proposal of a process that has ended came late: what it would
+            // own could never be cleaned up.
+            return Err(Refusal::Stale("the declaring node has been restarted or forgotten".into()));
+        }
+        let id = self.next_queue;
+        let plan = self.plan_of(&declare.vhost, &declare.name, declare.durable, declare.exclusive, &declare.arguments);
+        let target = placement::place(&plan, &self.candidates(&declare.live), declare.owner.process.node, id.0);
+        let live: Vec<Process> = declare.live.iter().filter(|p| self.is_registered(p)).copied().collect();
+        let process = |node: &NodeId| live.iter().chain([&declare.owner.process]).find(|p| p.node == *node).copied();
+        // At declare the live replicas are in sync: an empty log is so only now (§1).
+        let isr: BTreeSet<Member> = target.iter().filter_map(process).map(|p| p.member()).collect();
+        let Some(leader) = target.iter().find_map(process) else {
+            return Err(Refusal::NoReplica(Resource::queue(&declare.vhost, &declare.name)));
+        };
+        let queue = Queue {
+            vhost: declare.vhost.clone(),
+            name: declare.name.clone(),
+            durable: declare.durable,
+            exclusive: declare.exclusive.then_some(declare.owner),
+            auto_delete: declare.auto_delete,
+            arguments: declare.arguments.clone(),
+            local: (plan.placement == Placement::Local).then_some(declare.owner.process),
+            assignment: Arc::new(Assignment {
+                epoch: Epoch(1),
+                version: Version(1),
+                leader: Some(leader),
+                replicas: target.clone(),
+                isr,
+                eligible: BTreeSet::new(),
+                min_in_sync: planned_min(&plan, target.len()),
+                predecessor: None,
+                predecessor_released: true,
+            }),
+            plan,
+            target,
+            bound_to: BTreeSet::new(),
+        };
+        self.next_queue = id.next();
+        self.index.insert(id, &queue);
+        self.queues.insert(id, queue);
+        if let Some(vhost) = self.vhosts.get_mut(&declare.vhost) {
+            vhost.queues.insert(declare.name.clone(), id);
+        }
+        changes.extend([Change::QueueDeclared(id), Change::Queue(id)]);
+        Ok(Outcome::Queue { queue: id, created: true })
+    }
+
+    /// Removes a queue with its bindings; one that is not there is left so.
+    pub(super) fn remove_queue(&mut self, id: QueueId, changes: &mut Vec<Change>) {
+        let Some(queue) = self.queues.remove(&id) else { return };
+        self.index.remove(id, &queue);
+        self.unbind_queue(id, &queue, changes);
+        if let Some(vhost) = self.vhosts.get_mut(&queue.vhost) {
+            vhost.queues.remove(&queue.name);
+        }
+        changes.push(Change::QueueDeleted { queue: id, vhost: queue.vhost, name: queue.name });
+    }
+
+    pub(super) fn drop_owned(&mut self, owner: &Owner, changes: &mut Vec<Change>) -> Result<Outcome, Refusal> {
+        for id in self.index.owned.get(owner).cloned().unwrap_or_default() {
+            self.remove_queue(id, changes);
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The nodes as placement sees them.
+    pub(super) fn candidates(&self, live: &[Process]) -> Vec<placement::Candidate<'_>> {
+        let candidates = self.nodes.values().map(|node| placement::Candidate {
+            node: node.id(),
+            name: &node.name,
+            live: live.contains(&node.process),
+            led: self.led_by(node.id()),
+            hosted: self.hosted_by(node.id()),
+        });
+        candidates.collect()
+    }
 }

@@ -1,6 +1,8 @@
 //! What others ask the catalog: names to things, permissions, listings.
 
-use warren_replication::types::{Boot, NodeId, Process, QueueId};
+use std::collections::BTreeSet;
+
+use warren_replication::types::{Boot, Incarnation, Member, NodeId, Process, QueueId};
 
 use super::policies::Policies;
 use super::queues::Queue;
@@ -117,6 +119,11 @@ impl State {
         self.nodes.values()
     }
 
+    /// Disks that nodes had before, or that forgotten nodes had.
+    pub fn retired(&self) -> impl Iterator<Item = Member> {
+        self.retired.iter().copied()
+    }
+
     /// Whether this process is the one that its node registered last. Only such
     /// a process is granted a lease, and only such a one leads (§4.0, §6.7).
     #[must_use]
@@ -144,26 +151,26 @@ impl State {
     /// How many queues a node leads.
     #[must_use]
     pub fn led_by(&self, node: NodeId) -> usize {
-        self.index.led.get(&node).map_or(0, std::collections::BTreeSet::len)
+        let of = |incarnation, boot| Process { node, incarnation: Incarnation(incarnation), boot: Boot(boot) };
+        self.index.led.range(of(0, 0)..=of(u64::MAX, u64::MAX)).map(|(_, queues)| queues.len()).sum()
     }
 
     /// How many queues have a copy on a node.
     #[must_use]
     pub fn hosted_by(&self, node: NodeId) -> usize {
-        self.index.hosted.get(&node).map_or(0, std::collections::BTreeSet::len)
+        self.index.hosted.get(&node).map_or(0, BTreeSet::len)
     }
 
     /// Whether some queue's leader is not a registered, live process, or is
     /// missing: whether [`super::Command::Elect`] has work to do.
     #[must_use]
-    pub fn needs_election(&self, live: &std::collections::BTreeSet<Process>) -> bool {
+    pub fn needs_election(&self, live: &BTreeSet<Process>) -> bool {
         let leads = |process: &Process| live.contains(process) && self.is_registered(process);
-        let led_by_another = self.queues.values().any(|queue| queue.assignment.leader.is_some_and(|l| !leads(&l)));
-        led_by_another || self.index.down.iter().any(|id| self.could_lead(*id, live))
+        self.index.led.keys().any(|leader| !leads(leader)) || self.index.down.iter().any(|id| self.could_lead(*id, live))
     }
 
     /// Whether a member that may lead the queue is live.
-    fn could_lead(&self, queue: QueueId, live: &std::collections::BTreeSet<Process>) -> bool {
+    fn could_lead(&self, queue: QueueId, live: &BTreeSet<Process>) -> bool {
         self.queues.get(&queue).is_some_and(|queue| {
             let assignment = &queue.assignment;
             live.iter().any(|process| {

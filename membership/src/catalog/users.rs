@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::State;
+use super::command::{Change, Outcome};
 use super::pattern::Pattern;
+use super::refusal::Refusal;
 
 /// A user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The PHC string of its password.
     pub password_hash: String,
@@ -59,5 +62,43 @@ impl Verb {
             Self::Write => "write",
             Self::Read => "read",
         }
+    }
+}
+
+impl State {
+    pub(super) fn put_user(
+        &mut self,
+        name: &str,
+        password_hash: &str,
+        tags: &BTreeSet<String>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Outcome, Refusal> {
+        let user = self.users.entry(name.to_owned()).or_default();
+        user.password_hash = password_hash.to_owned();
+        user.tags.clone_from(tags);
+        changes.push(Change::Users);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn delete_user(&mut self, name: &str, changes: &mut Vec<Change>) -> Result<Outcome, Refusal> {
+        self.users.remove(name).ok_or_else(|| Refusal::UnknownUser(name.to_owned()))?;
+        changes.push(Change::Users);
+        Ok(Outcome::Done)
+    }
+
+    /// Sets what a user may do in a vhost; `None` = not even enter it.
+    pub(super) fn set_permissions(
+        &mut self,
+        user: &str,
+        vhost: &str,
+        permissions: Option<&Permissions>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Outcome, Refusal> {
+        self.vhost(vhost)?;
+        let found = self.users.get_mut(user).ok_or_else(|| Refusal::UnknownUser(user.to_owned()))?;
+        found.permissions.remove(vhost);
+        found.permissions.extend(permissions.map(|permissions| (vhost.to_owned(), permissions.clone())));
+        changes.push(Change::Users);
+        Ok(Outcome::Done)
     }
 }

@@ -88,7 +88,7 @@ impl Default for Replicas {
 /// How many in-sync members the catalog must show before anything commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MinInSync {
-    /// So many, or as many as there are replicas.
+    /// So many, also if there are fewer nodes: the queue then waits for them.
     Count(u32),
     /// More than half of the replicas.
     #[default]
@@ -101,7 +101,7 @@ impl MinInSync {
     pub fn of(self, replicas: usize) -> u32 {
         let replicas = u32::try_from(replicas).unwrap_or(u32::MAX).max(1);
         match self {
-            Self::Count(n) => n.clamp(1, replicas),
+            Self::Count(n) => n.max(1),
             Self::Majority => replicas / 2 + 1,
         }
     }

@@ -126,8 +126,8 @@ fn the_highest_priority_wins_then_the_first_name() {
 }
 
 #[test]
-fn min_in_sync_is_never_more_than_the_replicas() {
-    let cases = [(MinInSync::Majority, [1, 2, 2, 3, 3]), (MinInSync::Count(2), [1, 2, 2, 2, 2])];
+fn a_majority_counts_replicas_and_a_number_is_meant() {
+    let cases = [(MinInSync::Majority, [1, 2, 2, 3, 3]), (MinInSync::Count(2), [2; 5])];
     for (min, expected) in cases {
         let got: Vec<u32> = (1..=5).map(|n| min.of(n)).collect();
         assert_eq!(got, expected);

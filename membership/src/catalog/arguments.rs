@@ -1,0 +1,185 @@
+//! Arguments of `queue.declare` and `exchange.declare`: which are understood,
+//! what they must be, and when two declares are the same. Texts are RabbitMQ's.
+
+use std::fmt::Display;
+
+use super::command::DeclareQueue;
+use super::refusal::{Refusal, Resource};
+use super::value::{Arguments, Value};
+
+/// What a redeclared queue is compared by; other arguments mean nothing here,
+/// and are ignored as RabbitMQ ignores them.
+pub(super) const OF_QUEUES: &[&str] = &[
+    "x-queue-type",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-queue-leader-locator",
+    "x-queue-master-locator",
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-single-active-consumer",
+    "x-delivery-limit",
+    "x-quorum-initial-group-size",
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
+];
+
+/// Of these, the ones that are understood: as many as come first.
+const UNDERSTOOD: usize = 5;
+
+/// What a redeclared exchange is compared by.
+pub(super) const OF_EXCHANGES: &[&str] = &["alternate-exchange"];
+
+/// The queue types that are known; a quorum queue is one whose minimum of
+/// in-sync mirrors is a majority whatever its policy says.
+const TYPES: &[&str] = &["classic", "quorum"];
+
+/// Where RabbitMQ lets a queue's leader be asked for.
+const LOCATORS: &[&str] = &["client-local", "balanced", "min-masters", "random"];
+
+/// Whether the arguments ask for a quorum queue.
+pub(super) fn is_quorum(arguments: &Arguments) -> bool {
+    arguments.get("x-queue-type").and_then(Value::as_str) == Some("quorum")
+}
+
+/// Whether the arguments ask for a leader where the client is (`true`) or where
+/// there is least (`false`).
+pub(super) fn client_local(arguments: &Arguments) -> Option<bool> {
+    let locator = arguments.get("x-queue-leader-locator").or_else(|| arguments.get("x-queue-master-locator"));
+    locator.and_then(Value::as_str).map(|name| name == "client-local")
+}
+
+/// Whether a new queue may have these properties.
+pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
+    let resource = Resource::queue(&declare.vhost, &declare.name);
+    for (key, value) in &declare.arguments {
+        let fault = match key.as_str() {
+            "x-queue-type" => one_of(value, TYPES, |text| format!("\"unsupported queue type '{text}'\"")),
+            "x-queue-mode" => one_of(value, &["default", "lazy"], |text| format!("\"unsupported queue mode '{text}'\"")),
+            "x-queue-version" => match value.as_integer() {
+                Some(1 | 2) => None,
+                Some(n) if n < 0 => Some(format!("{{value_negative,{n}}}")),
+                Some(n) => Some(format!("\"unsupported queue version '{n}'\"")),
+                None => Some(format!("\"expected integer, got {}\"", value.kind())),
+            },
+            "x-queue-leader-locator" | "x-queue-master-locator" => {
+                one_of(value, LOCATORS, |_| "invalid_queue_locator_arg".to_owned())
+            }
+            other if OF_QUEUES[UNDERSTOOD..].contains(&other) => Some("not supported yet".to_owned()),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            return Err(Refusal::Argument(format!("invalid arg '{key}' for {resource}: {fault}")));
+        }
+    }
+    if is_quorum(&declare.arguments) {
+        let unfit = [
+            ("non-durable", !declare.durable),
+            ("exclusive-owner", declare.exclusive),
+            ("auto-delete", declare.auto_delete),
+        ];
+        if let Some((property, _)) = unfit.into_iter().find(|(_, given)| *given) {
+            return Err(Refusal::Argument(format!("invalid property '{property}' for {resource}")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a new exchange may have these arguments.
+pub(super) fn check_exchange(resource: &Resource, arguments: &Arguments) -> Result<(), Refusal> {
+    match arguments.get("alternate-exchange") {
+        None => Ok(()),
+        Some(Value::Text(_)) => {
+            Err(Refusal::Argument(format!("invalid arg 'alternate-exchange' for {resource}: not supported yet")))
+        }
+        Some(other) => {
+            let kind = other.kind();
+            Err(Refusal::Argument(format!("invalid type '{kind}' for arg 'alternate-exchange' in {resource}")))
+        }
+    }
+}
+
+/// Whether the arguments of a headers binding make sense.
+pub(super) fn check_headers_binding(arguments: &Arguments) -> Result<(), Refusal> {
+    const MATCHES: [&str; 4] = ["all", "any", "all-with-x", "any-with-x"];
+    match arguments.get("x-match") {
+        None => Ok(()),
+        Some(value @ Value::Text(_)) if value.as_str().is_some_and(|text| MATCHES.contains(&text)) => Ok(()),
+        Some(value @ Value::Text(_)) => Err(Refusal::Argument(format!(
+            "Invalid x-match field value <<\"{value}\">>; expected all, any, all-with-x, or any-with-x"
+        ))),
+        Some(value) => Err(Refusal::Argument(format!(
+            "Invalid x-match field type {} (value {value}); expected longstr",
+            value.kind()
+        ))),
+    }
+}
+
+fn one_of(value: &Value, known: &[&str], otherwise: impl Fn(&str) -> String) -> Option<String> {
+    match value {
+        Value::Text(bytes) => {
+            let text = String::from_utf8_lossy(bytes);
+            (!known.contains(&text.as_ref())).then(|| otherwise(&text))
+        }
+        other => Some(format!("{{unacceptable_type,{}}}", other.kind())),
+    }
+}
+
+/// Whether a property is as it was.
+pub(super) fn same_flag<T: PartialEq + Display>(
+    resource: impl Fn() -> Resource,
+    name: &str,
+    received: T,
+    current: T,
+) -> Result<(), Refusal> {
+    if received == current {
+        return Ok(());
+    }
+    Err(Refusal::Inequivalent {
+        resource: resource(),
+        argument: name.to_owned(),
+        received: format!("'{received}'"),
+        current: format!("'{current}'"),
+    })
+}
+
+/// Whether the arguments that mean something are as they were.
+pub(super) fn same(
+    resource: impl Fn() -> Resource,
+    keys: &[&str],
+    received: &Arguments,
+    current: &Arguments,
+) -> Result<(), Refusal> {
+    let said = |value: Option<&Value>| {
+        value.map_or_else(|| "none".to_owned(), |value| format!("the value '{value}' of type '{}'", value.kind()))
+    };
+    for key in keys {
+        let (new, old) = (received.get(*key), current.get(*key));
+        let equal = match (new, old) {
+            (Some(new), Some(old)) => new.same_as(old),
+            (None, None) => true,
+            // A queue without a type is a classic one.
+            (Some(only), None) | (None, Some(only)) => *key == "x-queue-type" && only.as_str() == Some("classic"),
+        };
+        if !equal {
+            return Err(Refusal::Inequivalent {
+                resource: resource(),
+                argument: (*key).to_owned(),
+                received: said(new),
+                current: said(old),
+            });
+        }
+    }
+    Ok(())
+}
