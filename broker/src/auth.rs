@@ -1,1 +1,194 @@
-//! (being written)
+//! Who may connect: SASL responses, and passwords against the catalog's argon2
+//! hashes.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use argon2::{Argon2, PasswordHash, PasswordVerifier};
+use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::Semaphore;
+use warren_amqp::FieldTable;
+
+/// The mechanisms offered, best first.
+pub const MECHANISMS: &str = "PLAIN AMQPLAIN";
+
+/// How long a password that was right is taken for right without hashing again.
+const CACHE_FOR: Duration = Duration::from_secs(60);
+/// The most such passwords.
+const CACHE_SIZE: usize = 4096;
+/// Hashes at a time: each takes a core and some 20 MB.
+const HASHES_AT_ONCE: usize = 2;
+
+/// What a client says of itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name.
+    pub user: String,
+    /// The password; not printable on purpose.
+    pub password: Bytes,
+}
+
+/// Why a SASL response is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SaslError {
+    /// A mechanism that was not offered.
+    #[error("unknown authentication mechanism '{0}'")]
+    Mechanism(String),
+    /// The mechanism's response makes no sense.
+    #[error("malformed {0} response")]
+    Response(&'static str),
+}
+
+/// Reads the response of a `start-ok`.
+///
+/// # Errors
+/// The mechanism was not offered or the response is malformed.
+pub fn credentials(mechanism: &str, response: &Bytes) -> Result<Credentials, SaslError> {
+    match mechanism {
+        "PLAIN" => plain(response).ok_or(SaslError::Response("PLAIN")),
+        "AMQPLAIN" => amqplain(response).ok_or(SaslError::Response("AMQPLAIN")),
+        other => Err(SaslError::Mechanism(other.to_owned())),
+    }
+}
+
+/// RFC 4616: authorization identity (not used), user, password, zeros between.
+fn plain(response: &Bytes) -> Option<Credentials> {
+    let mut parts = response.splitn(3, |&octet| octet == 0);
+    let (_, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(Credentials { user: std::str::from_utf8(user).ok()?.to_owned(), password: Bytes::copy_from_slice(password) })
+}
+
+/// A field table without its length, with `LOGIN` and `PASSWORD`.
+fn amqplain(response: &Bytes) -> Option<Credentials> {
+    let table = FieldTable::from_bytes(response.clone()).ok()?;
+    let user = table.get("LOGIN")?.as_str()?.to_owned();
+    let password = Bytes::copy_from_slice(table.get("PASSWORD")?.as_str()?.as_bytes());
+    Some(Credentials { user, password })
+}
+
+/// Whether this user may connect from there: those listed only from this machine.
+#[must_use]
+pub fn is_allowed_from(loopback_users: &[String], user: &str, address: IpAddr) -> bool {
+    address.to_canonical().is_loopback() || !loopback_users.iter().any(|name| name == user)
+}
+
+/// Checks passwords; remembers for a while those that were right, by a keyed
+/// fingerprint of hash and password.
+#[derive(Debug)]
+pub struct Passwords {
+    keys: [RandomState; 2],
+    right: Mutex<FxHashMap<u128, Instant>>,
+    hashing: Semaphore,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self {
+            keys: [RandomState::new(), RandomState::new()],
+            right: Mutex::default(),
+            hashing: Semaphore::new(HASHES_AT_ONCE),
+        }
+    }
+}
+
+impl Passwords {
+    /// Whether the password is the one that this PHC string was made from.
+    pub async fn verify(&self, hash: &str, password: &Bytes) -> bool {
+        let fingerprint = self.fingerprint(hash, password);
+        if self.right.lock().get(&fingerprint).is_some_and(|at| at.elapsed() < CACHE_FOR) {
+            return true;
+        }
+        let Ok(_turn) = self.hashing.acquire().await else { return false };
+        let (hash, password) = (hash.to_owned(), password.clone());
+        let verified = tokio::task::spawn_blocking(move || matches_hash(&hash, &password)).await.unwrap_or(false);
+        if verified {
+            let mut right = self.right.lock();
+            if right.len() >= CACHE_SIZE {
+                right.retain(|_, at| at.elapsed() < CACHE_FOR);
+            }
+            if right.len() < CACHE_SIZE {
+                right.insert(fingerprint, Instant::now());
+            }
+        }
+        verified
+    }
+
+    fn fingerprint(&self, hash: &str, password: &Bytes) -> u128 {
+        let mut text = BytesMut::with_capacity(hash.len() + password.len() + 8);
+        text.put_u64(hash.len() as u64);
+        text.put_slice(hash.as_bytes());
+        text.put_slice(password);
+        self.keys.iter().fold(0, |sum, key| {
+            let mut hasher = key.build_hasher();
+            hasher.write(&text);
+            sum << 64 | u128::from(hasher.finish())
+        })
+    }
+}
+
+fn matches_hash(hash: &str, password: &[u8]) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use argon2::PasswordHasher;
+    use argon2::password_hash::SaltString;
+    use warren_amqp::Value;
+
+    use super::*;
+
+    #[test]
+    fn plain_takes_user_and_password_and_ignores_the_identity() {
+        let told = credentials("PLAIN", &Bytes::from_static(b"me\0guest\0se\0cret")).unwrap();
+        assert_eq!((told.user.as_str(), told.password.as_ref()), ("guest", b"se\0cret".as_slice()));
+        for malformed in [b"".as_slice(), b"guest", b"\0guest", b"\0\xff\0x"] {
+            assert!(credentials("PLAIN", &Bytes::copy_from_slice(malformed)).is_err());
+        }
+    }
+
+    #[test]
+    fn amqplain_is_a_table_without_its_length() {
+        let table = FieldTable::from([("LOGIN", Value::from("guest")), ("PASSWORD", Value::from("secret"))]);
+        let told = credentials("AMQPLAIN", table.as_bytes()).unwrap();
+        assert_eq!((told.user.as_str(), told.password.as_ref()), ("guest", b"secret".as_slice()));
+        assert!(credentials("AMQPLAIN", &Bytes::from_static(b"\x05LOGIN")).is_err());
+        assert_eq!(
+            credentials("GSSAPI", &Bytes::new()).err(),
+            Some(SaslError::Mechanism("GSSAPI".to_owned()))
+        );
+    }
+
+    #[test]
+    fn listed_users_come_from_this_machine_only() {
+        let listed = ["guest".to_owned()];
+        let far = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        assert!(is_allowed_from(&listed, "guest", IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert!(is_allowed_from(&listed, "guest", IpAddr::V6(Ipv6Addr::LOCALHOST)));
+        assert!(is_allowed_from(&listed, "guest", IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped())));
+        assert!(!is_allowed_from(&listed, "guest", far));
+        assert!(is_allowed_from(&listed, "other", far));
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_the_present_hash_is_right() {
+        let salt = SaltString::encode_b64(b"a salt of some length").unwrap();
+        let make = |password: &str| Argon2::default().hash_password(password.as_bytes(), &salt).unwrap().to_string();
+        let (old, new) = (make("old"), make("new"));
+        let passwords = Passwords::default();
+        let (is_old, is_new) = (Bytes::from_static(b"old"), Bytes::from_static(b"new"));
+        for _ in 0..2 {
+            assert!(passwords.verify(&old, &is_old).await);
+            assert!(!passwords.verify(&old, &is_new).await);
+            assert!(!passwords.verify(&new, &is_old).await);
+            assert!(!passwords.verify("not a hash", &is_old).await);
+        }
+    }
+}

@@ -1,1 +1,202 @@
-//! (being written)
+//! One client connection, from its first octet to its last. A connection is one
+//! task that owns everything of it: socket, channels, what waits to be written
+//! and what waits for queues; nothing in it is locked.
+//!
+//! - `handshake.rs` until the vhost is open; `access.rs` what the user may do
+//! - `session.rs` turns of a running connection: read, act, submit, write
+//! - `closing.rs` its end, whoever wants it
+//! - `outbox.rs` to the client, `batch.rs` to the queues, `context.rs` what the
+//!   channels share; `fault.rs` errors in RabbitMQ's words
+//! - `ports.rs` what it needs of the node
+//!
+//! Memory of a connection is bounded: publishes whose queues have not answered
+//! by [`Settings::publish_budget`], commands that wait for an earlier one by
+//! [`Settings::deferred_budget`], what waits to be written by the delivery
+//! windows and [`Settings::outbox_budget`]. Above any of them the socket is not
+//! read; what one read brings in may overshoot.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info_span};
+use warren_amqp::FrameReader;
+
+use crate::auth::Passwords;
+
+pub mod access;
+pub mod batch;
+mod closing;
+pub mod context;
+pub mod fault;
+mod handshake;
+pub mod outbox;
+pub mod ports;
+mod session;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use ports::Broker;
+
+/// What every connection of a node is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The product's version, for server-properties.
+    pub version: String,
+    /// The cluster's name, for server-properties.
+    pub cluster_name: String,
+    /// Most channels a connection.
+    pub channel_max: u16,
+    /// Largest frame in octets, overhead included.
+    pub frame_max: u32,
+    /// Heartbeat interval suggested, in seconds; 0 = none.
+    pub heartbeat: u16,
+    /// From the first octet to the open vhost.
+    pub handshake_timeout: Duration,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// Largest message body in octets.
+    pub max_message_size: u64,
+    /// Octets of publishes without an answer above which nothing is read.
+    pub publish_budget: usize,
+    /// The same in messages.
+    pub publish_budget_messages: usize,
+    /// Octets that wait to be written above which nothing is read.
+    pub outbox_budget: usize,
+    /// Octets of deferred commands above which nothing is read.
+    pub deferred_budget: usize,
+    /// How long a close is waited for: of the peer, or of commands under way.
+    pub close_timeout: Duration,
+    /// Users that may connect only from this machine.
+    pub loopback_users: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster_name: "warren".to_owned(),
+            channel_max: 2047,
+            frame_max: 131_072,
+            heartbeat: 60,
+            handshake_timeout: Duration::from_secs(10),
+            max_connections: 65_536,
+            max_message_size: 128 << 20,
+            publish_budget: 16 << 20,
+            publish_budget_messages: 100_000,
+            outbox_budget: 4 << 20,
+            deferred_budget: 1 << 20,
+            close_timeout: Duration::from_secs(10),
+            loopback_users: vec!["guest".to_owned()],
+        }
+    }
+}
+
+/// The AMQP side of a node: what its connections have in common.
+pub struct Front {
+    /// The node behind.
+    pub broker: Arc<dyn Broker>,
+    /// Limits and names.
+    pub settings: Settings,
+    passwords: Passwords,
+    /// Numbers of connections; of consumers, gets and requests. Unique on this
+    /// process, so that late words never meet somebody new.
+    connections: AtomicU64,
+    numbers: AtomicU64,
+    open: AtomicUsize,
+    channels: AtomicUsize,
+}
+
+impl Front {
+    /// The front of this node.
+    #[must_use]
+    pub fn new(broker: Arc<dyn Broker>, settings: Settings) -> Self {
+        Self {
+            broker,
+            settings,
+            passwords: Passwords::default(),
+            connections: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            channels: AtomicUsize::new(0),
+        }
+    }
+
+    /// A number that no consumer, get or request of this process had before.
+    pub fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Channels that are open now.
+    #[must_use]
+    pub fn open_channels(&self) -> usize {
+        self.channels.load(Ordering::Relaxed)
+    }
+
+    /// Connections since the start.
+    #[must_use]
+    pub fn accepted_connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Serves one client until one side closes, or until `stop`.
+    pub async fn serve<R, W>(self: Arc<Self>, reader: R, writer: W, peer: IpAddr, stop: CancellationToken)
+    where
+        R: AsyncRead + Unpin + Send,
+        W: AsyncWrite + Unpin + Send,
+    {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let _open = Counted::up(&self.open);
+        let span = info_span!("connection", number, %peer);
+        let front = Arc::clone(&self);
+        async move {
+            let mut wire = Wire { reader, writer, frames: FrameReader::new(front.settings.frame_max) };
+            let handshake = handshake::handshake(&front, &mut wire, peer);
+            let opened = tokio::select! {
+                opened = tokio::time::timeout(front.settings.handshake_timeout, handshake) => opened,
+                () = stop.cancelled() => return,
+            };
+            match opened {
+                Ok(Ok(opened)) => session::Session::new(front, wire, number, opened, stop).run().await,
+                Ok(Err(refused)) => handshake::refuse(&front, &mut wire, refused).await,
+                Err(_) => debug!("handshake timed out"),
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+}
+
+/// A connection's two ends, and the frames that are read from it.
+struct Wire<R, W> {
+    reader: R,
+    writer: W,
+    frames: FrameReader,
+}
+
+/// Counts while it lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn up(gauge: &'a AtomicUsize) -> Self {
+        gauge.fetch_add(1, Ordering::Relaxed);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,228 @@
+//! Consumers, `basic.get`, and messages on their way to the client.
+
+use rand::distr::{Alphanumeric, SampleString};
+use warren_amqp::{Delivery, ShortStr, basic};
+use warren_membership::catalog::{Refusal, Verb};
+use warren_replication::message::{ConsumerSpec, Message};
+use warren_replication::types::{Offset, QueueId};
+use warren_shard::step::Local;
+
+use super::unacked::Held;
+use super::{Channel, Waiting};
+use crate::connection::context::Context;
+use crate::connection::fault::Fault;
+
+/// A consumer of this channel.
+#[derive(Debug)]
+pub struct Consumer {
+    tag: ShortStr,
+    queue: QueueId,
+    /// The queue's name, for errors.
+    queue_name: String,
+    no_ack: bool,
+}
+
+/// A message from a queue, not yet given to the client.
+#[derive(Debug)]
+pub struct Parked {
+    /// For whom.
+    pub consumer: u64,
+    /// From where.
+    pub queue: QueueId,
+    /// Which.
+    pub offset: Offset,
+    /// Whether it may have been delivered before.
+    pub redelivered: bool,
+    /// The message.
+    pub message: Message,
+}
+
+/// A name that nobody else has: RabbitMQ's prefix and 132 random bits.
+pub(super) fn unique_name(prefix: &str) -> String {
+    format!("{prefix}-{}", Alphanumeric.sample_string(&mut rand::rng(), 22))
+}
+
+impl Channel {
+    pub(super) fn consume(&mut self, ctx: &mut Context, consume: basic::Consume) -> Result<(), Fault> {
+        if self.tags.contains_key(consume.consumer_tag.as_bytes()) {
+            return Err(Fault::not_allowed(format_args!("attempt to reuse consumer tag '{}'", consume.consumer_tag)));
+        }
+        let queue_name = self.queue_name(&consume.queue)?.to_owned();
+        let queue = self.accessible_queue(ctx, &queue_name, Some(Verb::Read))?;
+        let tag = if consume.consumer_tag.is_empty() {
+            ShortStr::truncated(&unique_name("amq.ctag"))
+        } else {
+            consume.consumer_tag.detached()
+        };
+        let number = ctx.next_number();
+        let spec = ConsumerSpec {
+            key: ctx.consumer_key(self.number, number),
+            tag: tag.clone().into_bytes(),
+            prefetch: self.prefetch,
+            no_ack: consume.no_ack,
+            exclusive: consume.exclusive,
+            priority: priority(&consume)?,
+        };
+        self.queues.insert(queue);
+        self.tags.insert(tag.clone(), number);
+        self.consumers.insert(number, Consumer { tag, queue, queue_name, no_ack: consume.no_ack });
+        self.waiting = Some(Waiting::Attach { consumer: number, nowait: consume.nowait });
+        ctx.batch.push(queue, Local::Consume(spec));
+        Ok(())
+    }
+
+    pub(super) fn on_consuming(&mut self, ctx: &mut Context, number: u64, attached: bool) -> Result<(), Fault> {
+        match self.waiting.take() {
+            Some(Waiting::Attach { consumer, nowait }) if consumer == number => {
+                if !attached {
+                    let consumer = self.forget(number);
+                    let resource = ctx.access.queue(consumer.as_ref().map_or("", |consumer| &consumer.queue_name));
+                    return Err(Fault::access_refused(format_args!("{resource} in exclusive use")));
+                }
+                if let Some(consumer) = self.consumers.get(&number) {
+                    let ok = basic::ConsumeOk { consumer_tag: consumer.tag.clone() };
+                    ctx.reply(self.number, nowait, &ok);
+                }
+                Ok(())
+            }
+            other => {
+                // Attached anew to the queue's next leader, or not.
+                self.waiting = other;
+                if attached { Ok(()) } else { self.on_cancelled(ctx, number) }
+            }
+        }
+    }
+
+    /// The broker took a consumer away.
+    pub(super) fn on_cancelled(&mut self, ctx: &mut Context, number: u64) -> Result<(), Fault> {
+        let Some(consumer) = self.forget(number) else { return Ok(()) };
+        if let Some(Waiting::Attach { consumer: attaching, .. }) = self.waiting
+            && attaching == number
+        {
+            self.waiting = None;
+            return Err(Refusal::NotFound(ctx.access.queue(&consumer.queue_name)).into());
+        }
+        self.parked.retain(|parked| parked.consumer != number);
+        if ctx.capabilities.consumer_cancel_notify {
+            let cancel = basic::Cancel { consumer_tag: consumer.tag, nowait: true };
+            ctx.reply(self.number, false, &cancel);
+        }
+        Ok(())
+    }
+
+    pub(super) fn cancel(&mut self, ctx: &mut Context, cancel: &basic::Cancel) -> Result<(), Fault> {
+        let number = self.tags.get(cancel.consumer_tag.as_bytes()).copied();
+        if let Some((number, consumer)) = number.and_then(|number| Some((number, self.forget(number)?))) {
+            ctx.batch.push(consumer.queue, Local::Cancel(ctx.consumer_key(self.number, number)));
+            self.parked.retain(|parked| {
+                let stays = parked.consumer != number;
+                if !stays {
+                    ctx.batch.give_back(parked.queue, parked.offset);
+                }
+                stays
+            });
+        }
+        let ok = basic::CancelOk { consumer_tag: cancel.consumer_tag.clone() };
+        ctx.reply(self.number, cancel.nowait, &ok);
+        Ok(())
+    }
+
+    pub(super) fn get(&mut self, ctx: &mut Context, get: &basic::Get) -> Result<(), Fault> {
+        let queue_name = self.queue_name(&get.queue)?.to_owned();
+        let queue = self.accessible_queue(ctx, &queue_name, Some(Verb::Read))?;
+        let number = ctx.next_number();
+        self.queues.insert(queue);
+        self.waiting = Some(Waiting::Get { get: number, no_ack: get.no_ack, queue: queue_name });
+        ctx.batch.push(queue, Local::Get(ctx.consumer_key(self.number, number)));
+        Ok(())
+    }
+
+    pub(super) fn on_got(
+        &mut self,
+        ctx: &mut Context,
+        number: u64,
+        queue: QueueId,
+        found: Option<(Offset, bool, Message, u64)>,
+    ) -> Result<(), Fault> {
+        let no_ack = match self.waiting.take() {
+            Some(Waiting::Get { get, no_ack, .. }) if get == number => no_ack,
+            other => {
+                // Not asked for by this opening of the channel: its closing gave it back.
+                self.waiting = other;
+                return Ok(());
+            }
+        };
+        let Some((offset, redelivered, message, ready)) = found else {
+            ctx.reply(self.number, false, &basic::GetEmpty::default());
+            return Ok(());
+        };
+        let delivery_tag = if no_ack {
+            ctx.batch.settle(queue, offset);
+            self.unacked.pass()
+        } else {
+            self.unacked.hold(Held { queue, offset, consumer: number })
+        };
+        let ok = basic::GetOk {
+            delivery_tag,
+            redelivered,
+            exchange: short(message.exchange),
+            routing_key: short(message.routing_key),
+            message_count: u32::try_from(ready).unwrap_or(u32::MAX),
+        };
+        ctx.out.frames.content(self.number, &ok, &message.properties, &message.body, ctx.frame_max);
+        Ok(())
+    }
+
+    /// A message for a consumer came from its queue.
+    pub(super) fn on_delivery(&mut self, ctx: &mut Context, number: u64, parked: Parked) {
+        match self.consumers.get(&number) {
+            Some(consumer) if !consumer.no_ack && !(self.parked.is_empty() && self.has_room()) => {
+                self.parked.push_back(parked);
+            }
+            Some(_) => self.deliver(ctx, parked),
+            // It crossed a `basic.cancel` of this opening of the channel.
+            None if number >= self.first_number => ctx.batch.give_back(parked.queue, parked.offset),
+            // Meant for an earlier opening, whose closing gave it back.
+            None => {}
+        }
+    }
+
+    pub(super) fn deliver(&mut self, ctx: &mut Context, parked: Parked) {
+        let Parked { consumer: number, queue, offset, redelivered, message } = parked;
+        let Some(consumer) = self.consumers.get(&number) else { return };
+        let delivery_tag = if consumer.no_ack {
+            self.unacked.pass()
+        } else {
+            self.unacked.hold(Held { queue, offset, consumer: number })
+        };
+        let (exchange, routing_key) = (short(message.exchange), short(message.routing_key));
+        let delivery = Delivery {
+            consumer_tag: &consumer.tag,
+            delivery_tag,
+            redelivered,
+            exchange: &exchange,
+            routing_key: &routing_key,
+        };
+        ctx.out.frames.deliver(self.number, &delivery, &message.properties, &message.body, ctx.frame_max);
+        ctx.out.delivered(queue, ctx.consumer_key(self.number, number));
+    }
+
+    /// Takes a consumer off the books.
+    fn forget(&mut self, number: u64) -> Option<Consumer> {
+        let consumer = self.consumers.remove(&number)?;
+        self.tags.remove(consumer.tag.as_bytes());
+        Some(consumer)
+    }
+}
+
+/// Names that were short strings when they were published.
+fn short(name: bytes::Bytes) -> ShortStr {
+    ShortStr::try_from(name).unwrap_or_default()
+}
+
+fn priority(consume: &basic::Consume) -> Result<i32, Fault> {
+    let Some(value) = consume.arguments.get("x-priority") else { return Ok(0) };
+    value.as_i64().and_then(|priority| i32::try_from(priority).ok()).ok_or_else(|| {
+        Fault::precondition_failed("invalid arg 'x-priority': it must be a whole number of 32 bits")
+    })
+}

@@ -1,0 +1,108 @@
+//! Where this connection's publishes go: names resolved once, until routes or
+//! permissions may have changed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use warren_amqp::{FieldTable, ShortStr};
+use warren_membership::catalog::{Refusal, Resource, Verb};
+use warren_replication::types::QueueId;
+
+use crate::connection::access::Access;
+use crate::connection::fault::Fault;
+use crate::connection::ports::{Broker, Routing};
+
+/// How long a permission once checked is taken for granted.
+const RECHECK_AFTER: Duration = Duration::from_secs(10);
+/// The most routes remembered; beyond it they are forgotten and found anew.
+const MOST_ROUTES: usize = 4096;
+
+/// Routes found so far.
+pub struct Routes {
+    snapshot: Arc<dyn Routing>,
+    since: Instant,
+    exchanges: FxHashMap<ShortStr, Exchange>,
+    count: usize,
+}
+
+#[derive(Default)]
+struct Exchange {
+    reads_headers: bool,
+    by_key: FxHashMap<ShortStr, Arc<[QueueId]>>,
+}
+
+impl Routes {
+    /// None yet.
+    pub fn new(broker: &dyn Broker) -> Self {
+        Self { snapshot: broker.routing(), since: Instant::now(), exchanges: FxHashMap::default(), count: 0 }
+    }
+
+    /// Looks whether routes have changed; once a turn is enough, since what a
+    /// channel itself changes is answered in a later turn.
+    pub fn refresh(&mut self, broker: &dyn Broker) {
+        let snapshot = broker.routing();
+        let changed = snapshot.generation() != self.snapshot.generation();
+        self.snapshot = snapshot;
+        if changed || self.since.elapsed() > RECHECK_AFTER {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.exchanges.clear();
+        self.count = 0;
+        self.since = Instant::now();
+    }
+
+    /// The queues that a publish reaches.
+    ///
+    /// # Errors
+    /// No such exchange, or the user may not publish to it, or nobody may.
+    pub fn find(
+        &mut self,
+        broker: &dyn Broker,
+        access: &Access,
+        exchange: &ShortStr,
+        routing_key: &ShortStr,
+        headers: impl FnOnce() -> Option<FieldTable>,
+    ) -> Result<Arc<[QueueId]>, Fault> {
+        if !self.exchanges.contains_key(exchange.as_bytes()) {
+            self.admit(broker, access, exchange)?;
+        }
+        let known = self.exchanges.get_mut(exchange.as_bytes());
+        if let Some(targets) = known.as_ref().and_then(|known| known.by_key.get(routing_key.as_bytes())) {
+            return Ok(Arc::clone(targets));
+        }
+        let reads_headers = known.as_ref().is_some_and(|known| known.reads_headers);
+        let headers = if reads_headers { headers() } else { None };
+        let targets: Arc<[QueueId]> = self
+            .snapshot
+            .route(&access.vhost, exchange.as_str(), routing_key.as_str(), headers.as_ref())
+            .ok_or_else(|| Refusal::NotFound(Resource::exchange(&access.vhost, exchange.as_str())))?
+            .into();
+        if let Some(known) = known.filter(|_| !reads_headers) {
+            known.by_key.insert(routing_key.detached(), Arc::clone(&targets));
+            self.count += 1;
+            if self.count > MOST_ROUTES {
+                self.forget();
+            }
+        }
+        Ok(targets)
+    }
+
+    fn admit(&mut self, broker: &dyn Broker, access: &Access, exchange: &ShortStr) -> Result<(), Fault> {
+        let name = exchange.as_str();
+        {
+            let catalog = broker.catalog();
+            access.check(&catalog, Verb::Write, &Resource::exchange(&access.vhost, name))?;
+            if catalog.exchange(&access.vhost, name)?.internal {
+                let resource = Resource::exchange(&access.vhost, name);
+                return Err(Fault::access_refused(format_args!("cannot publish to internal {resource}")));
+            }
+        }
+        let reads_headers = self.snapshot.reads_headers(&access.vhost, name);
+        self.exchanges.insert(exchange.detached(), Exchange { reads_headers, by_key: FxHashMap::default() });
+        Ok(())
+    }
+}

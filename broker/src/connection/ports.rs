@@ -1,0 +1,75 @@
+//! What connections need of the node that they are on. Tests put a broker in
+//! memory behind it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use parking_lot::RwLockReadGuard;
+use tokio::sync::{mpsc, watch};
+use warren_amqp::FieldTable;
+use warren_membership::catalog::{Command, Outcome, Refusal, State};
+use warren_replication::types::{Process, QueueId};
+use warren_shard::step::{Local, ToChannel};
+
+/// Events for the channels of one connection, in order: a shard's turn is one
+/// item. Bounded by what the channels have asked for (publishes in the budget,
+/// deliveries in the windows, requests one a channel).
+pub type Events = mpsc::UnboundedSender<Vec<(u16, ToChannel)>>;
+
+/// A proposal's answer, later.
+pub type Proposal = Pin<Box<dyn Future<Output = Result<Outcome, ProposalError>> + Send>>;
+
+/// Why a proposal did not come to its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposalError {
+    /// The catalog's state machine says no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// No answer: it may or may not have been agreed on.
+    #[error("the cluster could not agree: {0}")]
+    Unavailable(String),
+}
+
+/// The node behind a connection.
+pub trait Broker: Send + Sync + 'static {
+    /// This run of this node.
+    fn process(&self) -> Process;
+
+    /// The processes that membership holds for live, this one included.
+    fn live(&self) -> Vec<Process>;
+
+    /// To the queues, in order for each.
+    fn submit(&self, batch: Vec<(QueueId, Local)>);
+
+    /// From now on events for this connection go there.
+    fn register(&self, connection: u64, to: Events);
+
+    /// No events for this connection any more.
+    fn unregister(&self, connection: u64);
+
+    /// The catalog as this node has applied it. Not to be held for long.
+    fn catalog(&self) -> RwLockReadGuard<'_, State>;
+
+    /// Asks the cluster to agree; answers when all nodes that serve know of it.
+    fn propose(&self, command: Command) -> Proposal;
+
+    /// The routes of all vhosts as they are now.
+    fn routing(&self) -> Arc<dyn Routing>;
+
+    /// Why publishers are held back on all nodes (an alarm), if they are.
+    fn blocked(&self) -> watch::Receiver<Option<Arc<str>>>;
+}
+
+/// Where publishes go, at one moment.
+pub trait Routing: Send + Sync {
+    /// Another number whenever a route may have changed.
+    fn generation(&self) -> u64;
+
+    /// Whether routes of this exchange depend on more than the routing key.
+    fn reads_headers(&self, vhost: &str, exchange: &str) -> bool;
+
+    /// The queues that a message reaches, sorted, each once; `None` without such
+    /// an exchange.
+    fn route(&self, vhost: &str, exchange: &str, routing_key: &str, headers: Option<&FieldTable>) -> Option<Vec<QueueId>>;
+}
