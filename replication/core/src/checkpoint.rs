@@ -34,6 +34,33 @@ impl From<Malformed> for CheckpointError {
     }
 }
 
+/// Encodes the checkpoint of this log and ledger, at the ledger's index.
+pub(crate) fn encode(queue: QueueId, log: &Log, ledger: &Ledger) -> Bytes {
+    let index = ledger.applied().index;
+    let known = log.history().partition_point(|first| first.index <= index);
+    let mut out = BytesMut::with_capacity(256);
+    out.put_u32_le(0);
+    out.put_u8(VERSION);
+    out.put_u64_le(queue.0);
+    out.put_position(log.base());
+    out.put_varint(log.base_offset().0);
+    out.put_varint(known as u64);
+    for position in log.history().iter().take(known) {
+        out.put_position(*position);
+    }
+    log.marks().up_to(index).encode(&mut out);
+    ledger.encode(&mut out);
+    let crc = crc32c::crc32c(&out[4..]).to_le_bytes();
+    out[..4].copy_from_slice(&crc);
+    out.freeze()
+}
+
+/// Encodes what a mirror that starts anew begins with: the log's base, nothing
+/// live there, and the sessions as they are now (§5.3).
+pub(crate) fn encode_base(queue: QueueId, log: &Log, ledger: &Ledger) -> Bytes {
+    encode(queue, log, &ledger.at_base(log.base(), log.base_offset()))
+}
+
 /// A decoded checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
@@ -50,24 +77,6 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(crate) fn encode(&self, queue: QueueId) -> Bytes {
-        let mut out = BytesMut::with_capacity(256);
-        out.put_u32_le(0);
-        out.put_u8(VERSION);
-        out.put_u64_le(queue.0);
-        out.put_position(self.base);
-        out.put_varint(self.base_offset.0);
-        out.put_varint(self.history.len() as u64);
-        for position in &self.history {
-            out.put_position(*position);
-        }
-        self.marks.encode(&mut out);
-        self.ledger.encode(&mut out);
-        let crc = crc32c::crc32c(&out[4..]).to_le_bytes();
-        out[..4].copy_from_slice(&crc);
-        out.freeze()
-    }
-
     pub(crate) fn decode(queue: QueueId, bytes: &Bytes) -> Result<Self, CheckpointError> {
         let mut from = Reader::new(bytes);
         if from.u32()? != crc32c::crc32c(bytes.get(4..).unwrap_or_default()) {
@@ -123,8 +132,11 @@ mod tests {
     use super::*;
     use crate::types::Epoch;
 
+    fn at(epoch: u64, index: u64) -> Position {
+        Position { epoch: Epoch(epoch), index: Index(index) }
+    }
+
     fn sample() -> Checkpoint {
-        let at = |epoch, index| Position { epoch: Epoch(epoch), index: Index(index) };
         let mut marks = Marks::default();
         marks.push(Offset(3), Index(6));
         Checkpoint {
@@ -136,16 +148,31 @@ mod tests {
         }
     }
 
+    fn encoded(sample: Checkpoint) -> Bytes {
+        let (log, ledger) = sample.open();
+        encode(QueueId(3), &log, &ledger)
+    }
+
     #[test]
     fn a_checkpoint_comes_back_from_its_bytes() {
-        let bytes = sample().encode(QueueId(3));
+        let bytes = encoded(sample());
         assert_eq!(Checkpoint::decode(QueueId(3), &bytes).unwrap(), sample());
         assert_eq!(Checkpoint::decode(QueueId(4), &bytes), Err(CheckpointError::Queue(QueueId(3))));
     }
 
+    /// §3: what lies behind the checkpoint's index may yet be truncated.
+    #[test]
+    fn a_checkpoint_says_nothing_of_later_entries() {
+        let mut earlier = sample();
+        earlier.ledger = earlier.ledger.at_base(at(1, 5), Offset(3));
+        let decoded = Checkpoint::decode(QueueId(3), &encoded(earlier)).unwrap();
+        assert_eq!(decoded.history, [at(1, 1)]);
+        assert_eq!(decoded.marks, Marks::default());
+    }
+
     #[test]
     fn any_flipped_bit_fails_the_checksum() {
-        let bytes = sample().encode(QueueId(3));
+        let bytes = encoded(sample());
         for at in 0..bytes.len() * 8 {
             let mut flipped = bytes.to_vec();
             flipped[at / 8] ^= 1 << (at % 8);

@@ -7,10 +7,18 @@
 
 mod checkpoint;
 mod codec;
+mod disk;
+mod draft;
+mod isr;
+mod leader;
 pub mod ledger;
 mod log;
 pub mod message;
+mod mirror;
+pub mod mutation;
+mod own;
 pub mod plan;
+mod progress;
 pub mod ranges;
 pub mod record;
 pub mod recovery;

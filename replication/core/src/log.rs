@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::record::{self, Entry};
-use crate::types::{Epoch, Index, Offset, Position};
+use crate::types::{Index, Offset, Position};
 
 /// An entry that is not applied yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -223,11 +223,6 @@ impl Log {
         self.marks.release(index);
         Some(index)
     }
-
-    /// Drops everything for a checkpoint at its base (§5.3).
-    pub(crate) fn replace(&mut self, other: Self) {
-        *self = other;
-    }
 }
 
 /// The segment of the history that the index lies in.
@@ -338,6 +333,7 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Epoch;
 
     fn at(epoch: u64, index: u64) -> Position {
         Position { epoch: Epoch(epoch), index: Index(index) }

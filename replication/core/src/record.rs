@@ -493,8 +493,9 @@ mod tests {
         fn garbage_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), valid in any::<bool>()) {
             // With a right checksum and format, so that the rest is reached too.
             if valid && bytes.len() > FIXED {
+                let records = bytes[33] % 64;
                 bytes[4] = FORMAT;
-                bytes[29..37].copy_from_slice(&[2, 0, 0, 0, bytes[33] % 64, 0, 0, 0]);
+                bytes[29..37].copy_from_slice(&[2, 0, 0, 0, records, 0, 0, 0]);
                 let crc = crc32c::crc32c(&bytes[4..]).to_le_bytes();
                 bytes[..4].copy_from_slice(&crc);
             }

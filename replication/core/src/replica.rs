@@ -1,8 +1,14 @@
-//! One replica of one queue.
+//! One replica of one queue: gives each event to the role that it has, and
+//! changes the role as the applied catalog and the epochs heard of demand.
 
 use std::sync::Arc;
 
+use crate::leader::{Leader, Unfit};
 use crate::ledger::Ledger;
+use crate::message::MirrorMessage;
+use crate::mirror::{Append, Broken, Mirror};
+use crate::mutation::{self, Mutation};
+use crate::own::Own;
 use crate::recovery::Recovery;
 use crate::settings::Settings;
 use crate::step::{Action, Event, Proposal};
@@ -38,42 +44,299 @@ pub struct MirrorStatus {
     pub behind: u64,
 }
 
-/// A replica: leader or mirror, as the applied catalog says.
-#[derive(Clone, Debug)]
+/// A replica: leader or mirror, as the applied catalog says. What it is given
+/// and gives is in [`crate::step`], with what its driver owes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Replica {
-    recovery: Recovery,
+    own: Own,
+    role: Role,
+    /// When it last asked to be relieved (§4.6).
+    resigned: Option<Moment>,
+    /// It found a broken promise (§5.2) and does nothing any more.
+    stopped: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Role {
+    Mirror(Mirror),
+    Leader(Box<Leader>),
 }
 
 impl Replica {
-    /// A replica of what was recovered, or of an empty queue.
+    /// A replica of what was recovered, run by this process.
     #[must_use]
-    pub fn new(_me: Process, recovery: Recovery, _settings: Settings) -> Self {
-        Self { recovery }
+    pub fn new(me: Process, recovery: Recovery, settings: Settings) -> Self {
+        let own = Own::new(me, recovery, settings);
+        Self { own, role: Role::Mirror(Mirror::default()), resigned: None, stopped: false }
     }
-    /// Takes one event.
-    pub fn step(&mut self, _now: Moment, _event: Event, _out: &mut Vec<Action>) {}
-    /// Leader only.
-    pub fn propose(&mut self, _now: Moment, _p: Proposal, _out: &mut Vec<Action>) {}
-    /// Leader only: one entry of all proposals since the last, if any.
-    pub fn seal(&mut self, _now: Moment, _out: &mut Vec<Action>) {}
-    /// Leads.
-    pub fn is_leading(&self) -> bool { false }
-    /// Assignment.
-    pub fn assignment(&self) -> Option<&Arc<Assignment>> { None }
-    /// Committed state.
-    pub fn ledger(&self) -> &Ledger { &self.recovery.ledger }
-    /// Epoch.
-    pub fn known_epoch(&self) -> Epoch { self.recovery.epoch }
-    /// Last entry.
-    pub fn last(&self) -> Position { self.recovery.log.last() }
-    /// Index up to which the own log is fsynced.
-    pub fn durable(&self) -> Index { Index(0) }
-    /// Commit index.
-    pub fn commit(&self) -> Index { self.recovery.ledger.applied().index }
-    /// The mirrors, leader only.
-    pub fn mirrors(&self, _now: Moment) -> Vec<MirrorStatus> { Vec::new() }
-    /// An entry at or before the one holding the offset.
-    pub fn locate(&self, offset: Offset) -> Index { self.recovery.log.locate(offset) }
-    /// Whether nothing here waits for time: no tick is needed until the next event.
-    pub fn is_quiet(&self) -> bool { true }
+
+    /// Takes one event; what is to be done about it is added to `out`, in order.
+    pub fn step(&mut self, now: Moment, event: Event, out: &mut Vec<Action>) {
+        if self.stopped {
+            return;
+        }
+        self.own.vouch_again(now, out);
+        match event {
+            Event::Assigned(assignment) => self.on_assigned(now, assignment, out),
+            Event::Mirror { from, message } => self.on_message(now, from, message, out),
+            Event::Persisted(ordinal) => {
+                self.own.disk.persisted(ordinal);
+                match &mut self.role {
+                    Role::Mirror(mirror) => mirror.on_persisted(&mut self.own, now, out),
+                    Role::Leader(leader) => leader.on_persisted(&mut self.own, now, out),
+                }
+            }
+            Event::LinkUp(process) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_link_up(&mut self.own, now, process, out);
+                }
+            }
+            Event::LinkDown(node) => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_link_down(&mut self.own, now, node, out);
+                }
+            }
+            Event::LogRead { mirror, first, entries } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    if let Err(Unfit) = leader.on_read(&self.own, now, mirror, first, entries, out) {
+                        self.resign(now, out);
+                    }
+                }
+            }
+            Event::Tick => self.on_tick(now, out),
+        }
+    }
+
+    /// Puts something into the next entry. Leader only, else dropped: a leader
+    /// that stepped down answers nobody.
+    pub fn propose(&mut self, now: Moment, proposal: Proposal, out: &mut Vec<Action>) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.propose(&mut self.own, now, proposal, out);
+        }
+    }
+
+    /// Appends one entry of all that was proposed since the last, if anything
+    /// was. Called once at the end of a turn.
+    pub fn seal(&mut self, now: Moment, out: &mut Vec<Action>) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.seal(&mut self.own, now, out);
+        }
+    }
+
+    fn on_assigned(&mut self, now: Moment, assignment: Arc<Assignment>, out: &mut Vec<Action>) {
+        let order = |assignment: &Assignment| (assignment.epoch, assignment.version);
+        if self.own.assignment.as_deref().is_some_and(|known| order(known) >= order(&assignment)) {
+            return;
+        }
+        self.learn(assignment.epoch, out);
+        // §4.3: in-sync set, eligible set, minimum and replicas all at once.
+        self.own.assignment = Some(Arc::clone(&assignment));
+        let me = self.own.me;
+        let named = match assignment.leader {
+            Some(leader) if mutation::on(Mutation::IgnoreBoot) => leader.node == me.node,
+            leader => leader == Some(me),
+        };
+        let reigning = named && assignment.epoch == self.own.known;
+        match &mut self.role {
+            Role::Leader(leader) if reigning => leader.on_assigned(&mut self.own, now, out),
+            Role::Leader(_) => self.step_down(out),
+            // §4.0: never an epoch led before, or one that is already surpassed.
+            Role::Mirror(_) => {
+                if reigning && assignment.epoch > self.own.led && assignment.isr.contains(&me.member()) {
+                    self.own.led = assignment.epoch;
+                    self.resigned = None;
+                    self.role = Role::Leader(Box::new(Leader::begin(&mut self.own, now, out)));
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, now: Moment, from: Process, message: MirrorMessage, out: &mut Vec<Action>) {
+        match message {
+            MirrorMessage::Append { epoch, prev, commit, entries } => {
+                let append = Append { epoch, prev, commit, entries };
+                self.from_leader(now, from, epoch, out, |mirror, own, out| {
+                    mirror.on_append(own, now, from.node, append, out)
+                });
+            }
+            MirrorMessage::Install { epoch, checkpoint } => {
+                self.from_leader(now, from, epoch, out, |mirror, own, out| {
+                    mirror.on_install(own, now, from.node, checkpoint, out)
+                });
+            }
+            MirrorMessage::Durable { epoch, index } => {
+                self.learn(epoch, out);
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_durable(&mut self.own, now, from, (epoch, index), out);
+                }
+            }
+            MirrorMessage::Diverged { epoch, last, history, .. } => {
+                self.learn(epoch, out);
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_diverged(&self.own, now, from, (epoch, last, &history), out);
+                }
+            }
+            MirrorMessage::Fenced { epoch } => self.learn(epoch, out),
+        }
+    }
+
+    /// A leader's word: taken from the epoch known, or a newer one (§5.1).
+    fn from_leader(
+        &mut self,
+        now: Moment,
+        from: Process,
+        epoch: Epoch,
+        out: &mut Vec<Action>,
+        take: impl FnOnce(&mut Mirror, &mut Own, &mut Vec<Action>) -> Result<(), Broken>,
+    ) {
+        if epoch < self.own.known {
+            if !mutation::on(Mutation::AcceptOlderEpoch) {
+                let message = MirrorMessage::Fenced { epoch: self.own.known };
+                out.push(Action::Send { to: from.node, message });
+                return;
+            }
+            self.step_down(out);
+            self.own.known = epoch;
+            self.role = Role::Mirror(Mirror::default());
+        }
+        self.learn(epoch, out);
+        // Whom the catalog names, where it is known here yet.
+        let assignment = self.own.assignment.as_deref();
+        if assignment.is_some_and(|assignment| assignment.epoch == epoch && assignment.leader != Some(from)) {
+            return;
+        }
+        let Role::Mirror(mirror) = &mut self.role else { return };
+        if let Err(Broken(what)) = take(mirror, &mut self.own, out) {
+            self.stopped = true;
+            let queue = self.own.queue;
+            let text = format!("queue {queue}: a promise is broken at {now:?}: {what}");
+            out.push(Action::Broken(text));
+        }
+    }
+
+    /// A higher epoch ends everything of the lower one (§5.1).
+    fn learn(&mut self, epoch: Epoch, out: &mut Vec<Action>) {
+        if epoch > self.own.known {
+            self.own.known = epoch;
+            self.step_down(out);
+            self.role = Role::Mirror(Mirror::default());
+        }
+    }
+
+    fn step_down(&mut self, out: &mut Vec<Action>) {
+        if self.is_leading() {
+            self.role = Role::Mirror(Mirror::default());
+            out.push(Action::Stepped);
+        }
+    }
+
+    /// §4.6: it never leads this epoch again; the catalog is asked to elect.
+    fn resign(&mut self, now: Moment, out: &mut Vec<Action>) {
+        self.step_down(out);
+        self.resigned = Some(now);
+        out.push(Action::Resign);
+    }
+
+    fn on_tick(&mut self, now: Moment, out: &mut Vec<Action>) {
+        match &mut self.role {
+            Role::Leader(leader) => {
+                if let Err(Unfit) = leader.on_tick(&mut self.own, now, out) {
+                    self.resign(now, out);
+                }
+            }
+            Role::Mirror(_) => {
+                let retry = self.own.settings.proposal_retry;
+                let due = self.resigned.is_some_and(|asked| now.micros_since(asked) >= retry);
+                if due && self.own.known == self.own.led {
+                    self.resigned = Some(now);
+                    out.push(Action::Resign);
+                } else if self.own.known > self.own.led {
+                    self.resigned = None;
+                }
+            }
+        }
+    }
+
+    /// Whether this process leads the queue.
+    #[must_use]
+    pub fn is_leading(&self) -> bool {
+        matches!(self.role, Role::Leader(_))
+    }
+
+    /// What the applied catalog last said.
+    #[must_use]
+    pub fn assignment(&self) -> Option<&Arc<Assignment>> {
+        self.own.assignment.as_ref()
+    }
+
+    /// The committed state. On a mirror it may trail the leader's.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.own.ledger
+    }
+
+    /// The highest epoch heard of.
+    #[must_use]
+    pub fn known_epoch(&self) -> Epoch {
+        self.own.known
+    }
+
+    /// The last entry of the log.
+    #[must_use]
+    pub fn last(&self) -> Position {
+        self.own.log.last()
+    }
+
+    /// The entry before the first one that the log holds.
+    #[must_use]
+    pub fn base(&self) -> Position {
+        self.own.log.base()
+    }
+
+    /// Up to here the own log has been fsynced by this process.
+    #[must_use]
+    pub fn durable(&self) -> Index {
+        self.own.disk.durable()
+    }
+
+    /// The commit index, as far as this replica knows and has it.
+    #[must_use]
+    pub fn commit(&self) -> Index {
+        self.own.ledger.applied().index
+    }
+
+    /// The offset that the next message proposed gets, uncommitted and unsealed
+    /// ones counted: what a new horizon is set to.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        match &self.role {
+            Role::Leader(leader) => leader.next_offset(&self.own),
+            Role::Mirror(_) => self.own.log.next_offset(),
+        }
+    }
+
+    /// An entry at or before the one that holds the offset, and in the log.
+    #[must_use]
+    pub fn locate(&self, offset: Offset) -> Index {
+        self.own.log.locate(offset)
+    }
+
+    /// The mirrors as their leader sees them; empty on a mirror.
+    #[must_use]
+    pub fn mirrors(&self, now: Moment) -> Vec<MirrorStatus> {
+        match &self.role {
+            Role::Leader(leader) => leader.statuses(&self.own, now),
+            Role::Mirror(_) => Vec::new(),
+        }
+    }
+
+    /// Whether nothing here waits for time: no [`Event::Tick`] is needed until
+    /// another event or proposal comes.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.is_quiet(&self.own),
+            Role::Mirror(_) => self.resigned.is_none(),
+        }
+    }
 }

@@ -1,0 +1,71 @@
+//! The entry that a leader is gathering in this turn.
+
+use crate::message::{Message, SettleReason};
+use crate::record::{Record, push_run};
+use crate::types::{Offset, Process, Session};
+
+/// Records and messages of the next entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Draft {
+    pub(crate) records: Vec<Record>,
+    pub(crate) messages: Vec<Message>,
+    /// About how large the entry gets.
+    pub(crate) bytes: usize,
+}
+
+impl Draft {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(crate) fn epoch_start(&mut self, leader: Process) {
+        self.records.push(Record::EpochStart { leader });
+    }
+
+    pub(crate) fn publish(&mut self, session: Session, floor: u64, sequence: u64, message: Message) {
+        self.bytes += message.weight() + 16;
+        self.messages.push(message);
+        if let Some(Record::Publish { session: last, floor: known, runs }) = self.records.last_mut() {
+            if *last == session {
+                *known = floor.max(*known);
+                push_run(runs, sequence);
+                return;
+            }
+        }
+        self.records.push(Record::Publish { session, floor, runs: vec![(sequence, sequence)] });
+    }
+
+    pub(crate) fn settle(&mut self, offsets: Vec<Offset>, why: SettleReason) {
+        if offsets.is_empty() {
+            return;
+        }
+        self.bytes += offsets.len();
+        let same = matches!(self.records.last(), Some(Record::Settle { reason, .. }) if *reason == why);
+        if !same {
+            self.records.push(Record::Settle { reason: why, ranges: Vec::new() });
+        }
+        if let Some(Record::Settle { ranges, .. }) = self.records.last_mut() {
+            for offset in offsets {
+                // The last number of all is no offset, so that ranges can end before it.
+                if offset.0 < u64::MAX {
+                    push_run(ranges, offset.0);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn give_back(&mut self, offsets: Vec<(Offset, u32)>) {
+        if !offsets.is_empty() {
+            self.bytes += offsets.len() * 8;
+            self.records.push(Record::Return { offsets });
+        }
+    }
+
+    pub(crate) fn horizon(&mut self, offset: Offset) {
+        self.records.push(Record::Horizon(offset));
+    }
+
+    pub(crate) fn end_session(&mut self, session: Session) {
+        self.records.push(Record::EndSession(session));
+    }
+}

@@ -1,0 +1,387 @@
+//! A leader's side (§4): append, feed the mirrors, commit what the slowest of
+//! the maximal in-sync set has on disk, keep that set.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::draft::Draft;
+use crate::isr::{InSync, Stamps};
+use crate::message::Message;
+use crate::mutation::{self, Mutation};
+use crate::own::Own;
+use crate::progress::{self, Phase, Progress};
+use crate::record::{self, Entry, Record};
+use crate::replica::{MirrorState, MirrorStatus};
+use crate::session::{Sequence, SessionTable};
+use crate::step::{Action, Proposal};
+use crate::types::{Assignment, Epoch, Index, Member, Moment, NodeId, Offset, Position, Process, Session};
+
+/// The leader of one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Leader {
+    /// Its last index when it took over: a mirror is in sync no earlier than
+    /// there (§4.4).
+    takeover: Index,
+    draft: Draft,
+    /// Sessions as they are once the whole log is committed (§4.8).
+    appended: SessionTable,
+    mirrors: BTreeMap<NodeId, Progress>,
+    in_sync: InSync,
+    stamps: Stamps,
+}
+
+/// Why a leader has to stop on its own (§4.6, §5.4).
+pub(crate) struct Unfit;
+
+impl Leader {
+    /// Takes over: what the log holds will be committed under this epoch (§6.4).
+    pub(crate) fn begin(own: &mut Own, now: Moment, out: &mut Vec<Action>) -> Self {
+        let mut appended = own.ledger.sessions().clone();
+        if !mutation::on(Mutation::ForgetTailSessions) {
+            for pending in own.log.all_pending() {
+                for record in &pending.entry.records {
+                    match record {
+                        Record::Publish { session, floor, runs } => appended.publish(*session, *floor, runs),
+                        Record::EndSession(session) => appended.end(session),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let mut leader = Self {
+            takeover: own.log.last().index,
+            draft: Draft::default(),
+            appended,
+            mirrors: BTreeMap::new(),
+            in_sync: InSync::default(),
+            stamps: Stamps::default(),
+        };
+        out.push(Action::Leading);
+        leader.adopt(own, now, out);
+        leader.draft.epoch_start(own.me);
+        leader.seal(own, now, out);
+        leader
+    }
+
+    /// The applied catalog has a newer state within this epoch.
+    pub(crate) fn on_assigned(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
+        if let Some(assignment) = own.assignment.as_deref() {
+            self.in_sync.on_assigned(assignment);
+        }
+        self.adopt(own, now, out);
+        self.commit(own, now, out);
+        self.review(own, now, out);
+    }
+
+    /// Mirrors are all replicas and all members of the in-sync set but this one.
+    fn adopt(&mut self, own: &Own, now: Moment, out: &mut Vec<Action>) {
+        let Some(assignment) = own.assignment.as_deref() else { return };
+        let wanted = |node: &NodeId| {
+            *node != own.me.node
+                && (assignment.replicas.contains(node) || assignment.isr.iter().any(|member| member.node == *node))
+        };
+        self.mirrors.retain(|node, _| wanted(node));
+        let nodes = assignment.replicas.iter().copied().chain(assignment.isr.iter().map(|member| member.node));
+        for node in nodes.filter(wanted) {
+            let last = own.log.last().index;
+            self.mirrors.entry(node).or_insert_with(|| Progress::new(node, last, now));
+        }
+        // A removal that was just applied may be what a mirror waited for to
+        // start anew.
+        for mirror in self.mirrors.values_mut() {
+            mirror.feed(own, now, out);
+        }
+    }
+
+    pub(crate) fn propose(&mut self, own: &mut Own, now: Moment, proposal: Proposal, out: &mut Vec<Action>) {
+        match proposal {
+            Proposal::Publish { session, floor, prev, messages } => {
+                self.publish(session, floor, prev, messages, own, out);
+            }
+            Proposal::Settle { offsets, reason } => self.draft.settle(offsets, reason),
+            Proposal::Return { offsets } => self.draft.give_back(offsets),
+            Proposal::Horizon(offset) => self.draft.horizon(offset),
+            Proposal::EndSession(session) => {
+                if self.appended.get(&session).is_some() {
+                    self.appended.end(&session);
+                    self.draft.end_session(session);
+                }
+            }
+        }
+        if self.draft.bytes >= own.settings.entry_bytes {
+            self.seal(own, now, out);
+        }
+    }
+
+    /// §4.8: each sequence is taken once, in the order in which it was sent.
+    fn publish(
+        &mut self,
+        session: Session,
+        floor: u64,
+        prev: u64,
+        messages: Vec<(u64, Message)>,
+        own: &Own,
+        out: &mut Vec<Action>,
+    ) {
+        let taken = self.appended.enter(session, floor);
+        let mut prev = prev;
+        let mut confirmed = Vec::new();
+        let mut refused = Vec::new();
+        let mut again = None;
+        for (sequence, message) in messages {
+            match taken.look_up(sequence) {
+                // Nobody waits for an answer.
+                Sequence::Settled => {}
+                Sequence::Taken => {
+                    // If it is not committed, it is confirmed when it is.
+                    let committed = own.ledger.sessions().get(&session);
+                    if committed.is_some_and(|c| matches!(c.look_up(sequence), Sequence::Taken | Sequence::Settled)) {
+                        record::push_run(&mut confirmed, sequence);
+                    }
+                }
+                Sequence::Refused => record::push_run(&mut refused, sequence),
+                Sequence::New if prev > taken.highest() => {
+                    again = Some(taken.highest() + 1);
+                    break;
+                }
+                Sequence::New => {
+                    taken.take(sequence, sequence);
+                    self.draft.publish(session, floor, sequence, message);
+                }
+            }
+            prev = sequence;
+        }
+        if !confirmed.is_empty() || !refused.is_empty() {
+            out.push(Action::Repeated { session, confirmed, refused });
+        }
+        if let Some(from) = again {
+            out.push(Action::Again { session, from });
+        }
+    }
+
+    /// One entry of everything proposed: to the own store and to every mirror
+    /// at once (§4.1).
+    pub(crate) fn seal(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
+        if self.draft.is_empty() {
+            return;
+        }
+        let Draft { records, messages, .. } = std::mem::take(&mut self.draft);
+        let position = Position { epoch: own.known, index: own.log.last().index.next() };
+        let first_offset = own.log.next_offset();
+        let bytes = Entry::encode(position, first_offset, &records, &messages);
+        let entry = Entry { position, first_offset, messages: messages.len() as u32, records };
+        own.store_epoch(now, out);
+        own.append(now, vec![(entry, bytes)], out);
+        self.stamps.push(position.index, now, own.settings.mirror_timeout);
+        for mirror in self.mirrors.values_mut() {
+            mirror.feed(own, now, out);
+        }
+        own.trim();
+    }
+
+    /// A write of our own is on disk.
+    pub(crate) fn on_persisted(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
+        self.commit(own, now, out);
+        own.trim();
+    }
+
+    pub(crate) fn on_durable(
+        &mut self,
+        own: &mut Own,
+        now: Moment,
+        from: Process,
+        (epoch, index): (Epoch, Index),
+        out: &mut Vec<Action>,
+    ) {
+        if !progress::counts(epoch, own) || index > own.log.last().index {
+            return;
+        }
+        let Some(mirror) = self.mirrors.get_mut(&from.node) else { return };
+        if !mirror.admit(from, now) {
+            return;
+        }
+        mirror.on_durable(now, index);
+        mirror.feed(own, now, out);
+        self.commit(own, now, out);
+        let outside = own.assignment.as_ref().is_some_and(|assignment| !assignment.isr.contains(&from.member()));
+        if outside {
+            self.review(own, now, out);
+        }
+    }
+
+    pub(crate) fn on_diverged(
+        &mut self,
+        own: &Own,
+        now: Moment,
+        from: Process,
+        (epoch, last, history): (Epoch, Position, &[Position]),
+        out: &mut Vec<Action>,
+    ) {
+        if epoch != own.known {
+            return;
+        }
+        let Some(mirror) = self.mirrors.get_mut(&from.node) else { return };
+        if mirror.admit(from, now) {
+            mirror.on_diverged(own, now, last, history, out);
+        }
+    }
+
+    pub(crate) fn on_link_up(&mut self, own: &mut Own, now: Moment, process: Process, out: &mut Vec<Action>) {
+        if let Some(mirror) = self.mirrors.get_mut(&process.node) {
+            mirror.link_up(own, now, process, out);
+            self.review(own, now, out);
+        }
+    }
+
+    pub(crate) fn on_link_down(&mut self, own: &mut Own, now: Moment, node: NodeId, out: &mut Vec<Action>) {
+        if let Some(mirror) = self.mirrors.get_mut(&node) {
+            mirror.link_down();
+            let member = mirror.member();
+            self.in_sync.leave(member);
+            self.commit(own, now, out);
+            self.review(own, now, out);
+        }
+    }
+
+    pub(crate) fn on_read(
+        &mut self,
+        own: &Own,
+        now: Moment,
+        node: NodeId,
+        first: Index,
+        entries: Vec<Bytes>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Unfit> {
+        // §5.4: a block of our own that is not what was written.
+        for bytes in &entries {
+            record::check(bytes).map_err(|_| Unfit)?;
+        }
+        // Read before the log was changed: as good as nothing.
+        let stale = entries.iter().zip(first.0..).any(|(bytes, index)| {
+            record::position(bytes).ok() != own.log.position_at(Index(index))
+        });
+        let entries = if stale { Vec::new() } else { entries };
+        if let Some(mirror) = self.mirrors.get_mut(&node) {
+            mirror.on_read(own, now, first, entries, out);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_tick(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) -> Result<(), Unfit> {
+        if own.disk.oldest_wait(now) >= own.settings.disk_stall_timeout {
+            return Err(Unfit);
+        }
+        self.in_sync.on_tick(&own.settings, now, out);
+        self.commit(own, now, out);
+        for mirror in self.mirrors.values_mut() {
+            mirror.on_tick(own, now, out);
+        }
+        self.review(own, now, out);
+        Ok(())
+    }
+
+    /// §1: the minimum of the durable index over the maximal in-sync set, and
+    /// only while the applied in-sync set is large enough.
+    fn commit(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
+        let Some(assignment) = own.assignment.clone() else { return };
+        if assignment.isr.len() < assignment.min_in_sync as usize && !mutation::on(Mutation::IgnoreMinInSync) {
+            return;
+        }
+        let mut commit = own.disk.durable();
+        if !mutation::on(Mutation::ConfirmBeforeSlowestMirror) {
+            for member in self.in_sync.maximal(&assignment) {
+                if member != own.me.member() {
+                    commit = commit.min(self.durable_of(member));
+                }
+            }
+        }
+        if commit > own.ledger.applied().index {
+            own.apply(commit, Some(out));
+        }
+        let hold = self.mirrors.values().map(|mirror| mirror.hold(now)).min();
+        own.checkpoint(now, hold.unwrap_or(Index(u64::MAX)), out);
+    }
+
+    /// What this disk has reported in this epoch (§1), 0 before it has.
+    fn durable_of(&self, member: Member) -> Index {
+        let mirror = self.mirrors.get(&member.node).filter(|mirror| mirror.member() == Some(member));
+        mirror.and_then(|mirror| mirror.durable).unwrap_or_default()
+    }
+
+    /// For how long (µs) the oldest entry that this mirror lacks has waited.
+    fn behind(&self, mirror: &Progress, own: &Own, now: Moment) -> u64 {
+        match mirror.durable {
+            Some(durable) if durable >= own.log.last().index => 0,
+            durable => self.stamps.behind(durable.unwrap_or_default(), now),
+        }
+    }
+
+    /// Who should be in the in-sync set (§4.4).
+    fn review(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
+        let Some(assignment) = own.assignment.clone() else { return };
+        let mut wanted = assignment.isr.clone();
+        for mirror in self.mirrors.values() {
+            let settings = &own.settings;
+            let timeout = if mirror.linked { settings.mirror_timeout } else { settings.link_timeout };
+            let overdue = self.behind(mirror, own, now) >= timeout.min(settings.mirror_timeout);
+            let member = mirror.member();
+            // A disk that was replaced is not the one that is in sync.
+            wanted.retain(|m| m.node != mirror.node || (!overdue && member.is_none_or(|now_there| now_there == *m)));
+            let Some(member) = member else { continue };
+            if overdue || !mirror.linked || assignment.isr.contains(&member) {
+                continue;
+            }
+            if !assignment.replicas.contains(&mirror.node) {
+                continue;
+            }
+            let needed = own.ledger.applied().index.max(self.takeover);
+            if mutation::on(Mutation::AddToIsrEarly) || mirror.durable.is_some_and(|durable| durable >= needed) {
+                wanted.insert(member);
+            } else if mirror.durable.is_some_and(|durable| durable >= self.takeover)
+                && mirror.phase == Phase::Streaming
+                && self.behind(mirror, own, now) < settings.mirror_timeout / 4
+                && self.in_sync.is_idle()
+            {
+                self.in_sync.join(member, settings, now);
+            }
+        }
+        self.in_sync.propose(&assignment, wanted, now, out);
+    }
+
+    pub(crate) fn is_quiet(&self, own: &Own) -> bool {
+        let (last, commit) = (own.log.last().index, own.ledger.applied().index);
+        own.disk.is_idle()
+            && self.draft.is_empty()
+            && self.in_sync.is_idle()
+            && self.mirrors.values().all(|mirror| mirror.is_quiet(last, commit))
+    }
+
+    pub(crate) fn statuses(&self, own: &Own, now: Moment) -> Vec<MirrorStatus> {
+        let isr = own.assignment.as_ref().map(|assignment: &Arc<Assignment>| &assignment.isr);
+        let last = own.log.last().index;
+        let statuses = self.mirrors.values().map(|mirror| MirrorStatus {
+            node: mirror.node,
+            durable: mirror.durable,
+            in_sync: isr.is_some_and(|isr| isr.iter().any(|member| {
+                member.node == mirror.node && mirror.member().is_none_or(|known| known == *member)
+            })),
+            state: match mirror.phase {
+                _ if !mirror.linked => MirrorState::Unreachable,
+                Phase::Comparing { .. } => MirrorState::Comparing,
+                Phase::Installing { .. } => MirrorState::Installing,
+                Phase::Streaming if mirror.is_current(last) => MirrorState::Current,
+                Phase::Streaming if mirror.durable.is_none() => MirrorState::Comparing,
+                Phase::Streaming => MirrorState::CatchingUp,
+            },
+            behind: self.behind(mirror, own, now),
+        });
+        statuses.collect()
+    }
+
+    /// The offset that the next message gets, uncommitted ones counted.
+    pub(crate) fn next_offset(&self, own: &Own) -> Offset {
+        Offset(own.log.next_offset().0 + self.draft.messages.len() as u64)
+    }
+}

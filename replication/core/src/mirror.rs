@@ -1,0 +1,198 @@
+//! A mirror's side (§5): take the leader's entries where they match, drop what
+//! conflicts, report what is durable, believe a commit index no further than
+//! that.
+
+use bytes::Bytes;
+
+use crate::checkpoint::Checkpoint;
+use crate::message::MirrorMessage;
+use crate::mutation::{self, Mutation};
+use crate::own::Own;
+use crate::record::{self, Entry};
+use crate::step::Action;
+use crate::types::{Epoch, Index, Moment, NodeId, Position};
+
+/// What a mirror has agreed on with the leader of the epoch that it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Mirror {
+    /// The leader, once it has spoken.
+    leader: Option<NodeId>,
+    /// Up to here the log is the leader's, found in this epoch (§5.2).
+    matched: Index,
+    /// The highest commit index told in this epoch.
+    told: Index,
+    /// The last durable index reported in this epoch.
+    reported: Option<Index>,
+    /// The leader waits for an answer even if there is nothing new.
+    owed: bool,
+}
+
+/// The entries of one append message.
+pub(crate) struct Append {
+    pub(crate) epoch: Epoch,
+    pub(crate) prev: Position,
+    pub(crate) commit: Index,
+    pub(crate) entries: Vec<Bytes>,
+}
+
+/// A broken promise, in words for the operator (§5.2).
+pub(crate) struct Broken(pub(crate) String);
+
+impl Mirror {
+    pub(crate) fn on_append(
+        &mut self,
+        own: &mut Own,
+        now: Moment,
+        from: NodeId,
+        append: Append,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Broken> {
+        self.leader = Some(from);
+        let Append { epoch, prev, commit, entries } = append;
+        if mutation::on(Mutation::TruncateToCommit) && self.matched == Index(0) {
+            let from = own.ledger.applied().index.next();
+            if from <= own.log.last().index {
+                own.truncate(now, from, out);
+            }
+        }
+        if !own.log.holds(prev) {
+            self.say_diverged(own, out);
+            return Ok(());
+        }
+        // Everything up to an entry that both have is the same (log matching).
+        let mut end = prev;
+        let mut cut = None;
+        let mut fresh: Vec<(Entry, Bytes)> = Vec::new();
+        let mut damaged = false;
+        for bytes in entries {
+            let position = record::position(&bytes).unwrap_or_default();
+            if position.index != end.index.next() || position.epoch < end.epoch || position.epoch > epoch {
+                damaged = true;
+                break;
+            }
+            if fresh.is_empty() && own.log.holds(position) {
+                end = position;
+                continue;
+            }
+            let Ok(entry) = Entry::decode(&bytes) else {
+                damaged = true;
+                break;
+            };
+            if fresh.is_empty() && position.index <= own.log.last().index {
+                if mutation::on(Mutation::SkipTruncation) {
+                    end = position;
+                    continue;
+                }
+                if position.index <= own.ledger.applied().index {
+                    return Err(Broken(format!(
+                        "the leader of epoch {epoch} has another entry at index {}, which is committed here",
+                        position.index
+                    )));
+                }
+                cut = Some(position.index);
+            }
+            end = position;
+            fresh.push((entry, bytes));
+        }
+        own.store_epoch(now, out);
+        if let Some(from) = cut {
+            own.truncate(now, from, out);
+        }
+        if !fresh.is_empty() {
+            own.append(now, fresh, out);
+        }
+        self.matched = self.matched.max(end.index);
+        self.told = self.told.max(commit);
+        self.owed = true;
+        if damaged {
+            self.say_diverged(own, out);
+        }
+        self.settle(own, now, out);
+        Ok(())
+    }
+
+    /// §5.3: only a replica outside in-sync and eligible set replaces its copy,
+    /// and only if it lacks the base: a late duplicate must not undo what was
+    /// reported since.
+    pub(crate) fn on_install(
+        &mut self,
+        own: &mut Own,
+        now: Moment,
+        from: NodeId,
+        bytes: Bytes,
+        out: &mut Vec<Action>,
+    ) -> Result<(), Broken> {
+        self.leader = Some(from);
+        let Ok(checkpoint) = Checkpoint::decode(own.queue, &bytes) else { return Ok(()) };
+        if checkpoint.base != checkpoint.ledger.applied() {
+            return Ok(());
+        }
+        let base = checkpoint.base;
+        let careless = mutation::on(Mutation::InstallInSync);
+        if own.log.holds(base) && !careless {
+            own.store_epoch(now, out);
+            self.matched = self.matched.max(base.index);
+            self.owed = true;
+            self.settle(own, now, out);
+            return Ok(());
+        }
+        // An assignment that lags may still name this replica; it is obeyed
+        // until the applied catalog says otherwise, and the leader asks again.
+        let counted = own.assignment.as_ref().is_none_or(|assignment| {
+            let member = own.me.member();
+            assignment.isr.contains(&member) || assignment.eligible.contains(&member)
+        });
+        if counted && !careless {
+            return Ok(());
+        }
+        if base.index <= own.ledger.applied().index && !careless {
+            return Err(Broken(format!("the leader's log begins with {base:?}, which is not in what is committed here")));
+        }
+        own.store_epoch(now, out);
+        own.install(now, bytes, checkpoint, out);
+        self.matched = base.index;
+        self.reported = None;
+        self.owed = true;
+        Ok(())
+    }
+
+    pub(crate) fn on_persisted(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
+        self.settle(own, now, out);
+    }
+
+    /// Applies what is committed and durable here, and reports.
+    fn settle(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
+        let matched = if mutation::on(Mutation::TrustCommit) { own.log.last().index } else { self.matched };
+        // Not ahead of the disk, so that a checkpoint can be taken at any time.
+        let commit = self.told.min(matched).min(own.disk.durable());
+        own.apply(commit, None);
+        own.checkpoint(now, Index(u64::MAX), out);
+        own.trim();
+        self.report(own, out);
+    }
+
+    fn report(&mut self, own: &Own, out: &mut Vec<Action>) {
+        let Some(leader) = self.leader else { return };
+        let unsynced = mutation::on(Mutation::ReportUnsynced);
+        if !own.disk.may_report() && !unsynced {
+            return;
+        }
+        let durable = if unsynced { self.matched } else { self.matched.min(own.disk.durable()) };
+        if self.owed || self.reported.is_none_or(|reported| reported < durable) {
+            self.owed = false;
+            self.reported = Some(durable);
+            out.push(Action::Send { to: leader, message: MirrorMessage::Durable { epoch: own.known, index: durable } });
+        }
+    }
+
+    fn say_diverged(&self, own: &Own, out: &mut Vec<Action>) {
+        let Some(leader) = self.leader else { return };
+        let message = MirrorMessage::Diverged {
+            epoch: own.known,
+            last: own.log.last(),
+            base: own.log.base().index,
+            history: own.log.history().to_vec(),
+        };
+        out.push(Action::Send { to: leader, message });
+    }
+}
