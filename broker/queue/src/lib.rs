@@ -14,5 +14,5 @@ mod queue;
 mod ready;
 
 pub use consumers::{ExclusiveUse, Options, Window};
-pub use queue::{Counts, Delivered, Leave, Queue};
+pub use queue::{Counts, Delivered, Holder, Leave, Queue};
 pub use ready::Ready;

@@ -47,12 +47,31 @@ pub struct Counts {
     pub bytes: u64,
 }
 
+/// Who has a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder<K> {
+    /// Who.
+    pub key: K,
+    /// The delivery count that it was delivered with.
+    pub count: u32,
+    /// Whether its settle or return is on its way into the log.
+    pub leaving: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Held,
+    Returning,
+    /// Also if a return went before.
+    Settling,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hold {
     slot: u32,
     weight: u32,
     count: u32,
-    leaving: bool,
+    stage: Stage,
 }
 
 /// One queue on its leader, for the time that it leads.
@@ -208,7 +227,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         let slot = self.consumers.front()?;
         let key = self.consumers.key(slot)?;
         let offset = self.ready.pop_first()?;
-        self.take(offset, Hold { slot, weight, count, leaving: false });
+        self.take(offset, Hold { slot, weight, count, stage: Stage::Held });
         self.consumers.served(slot, weight);
         Some(Delivered { key, offset, redelivered: self.redelivered(offset, count) })
     }
@@ -218,7 +237,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         self.deliverable()?;
         let offset = self.ready.pop_first()?;
         let slot = self.consumers.slot(key);
-        self.take(offset, Hold { slot, weight, count, leaving: false });
+        self.take(offset, Hold { slot, weight, count, stage: Stage::Held });
         self.consumers.holds(slot);
         Some(Delivered { key, offset, redelivered: self.redelivered(offset, count) })
     }
@@ -230,25 +249,32 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             return false;
         }
         let slot = self.consumers.slot(key);
-        self.take(offset, Hold { slot, weight: 0, count, leaving: false });
+        self.take(offset, Hold { slot, weight: 0, count, stage: Stage::Held });
         self.consumers.holds(slot);
         true
     }
 
     /// A message that was given out but never reached its holder is ready again.
     pub fn release(&mut self, offset: u64) -> bool {
-        if self.holds.get(&offset).is_none_or(|hold| hold.leaving) {
+        if self.holds.get(&offset).is_none_or(|hold| hold.stage != Stage::Held) {
             return false;
         }
         self.put_back(offset);
         true
     }
 
-    /// Who holds this message, and with which delivery count; not if leaving.
+    /// Who has this message, leaving or not.
     #[must_use]
-    pub fn holder(&self, offset: u64) -> Option<(K, u32)> {
-        let hold = self.holds.get(&offset).filter(|hold| !hold.leaving)?;
-        Some((self.consumers.key(hold.slot)?, hold.count))
+    pub fn holder(&self, offset: u64) -> Option<Holder<K>> {
+        let hold = self.holds.get(&offset)?;
+        let key = self.consumers.key(hold.slot)?;
+        Some(Holder { key, count: hold.count, leaving: hold.stage != Stage::Held })
+    }
+
+    /// The offset that the next message gets, as far as committed.
+    #[must_use]
+    pub fn next_offset(&self) -> u64 {
+        self.next
     }
 
     /// What the holders that `whose` picks hold and is not leaving: offset and
@@ -257,7 +283,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         let mut held: Vec<(u64, u32)> = self
             .holds
             .iter()
-            .filter(|(_, hold)| !hold.leaving && self.consumers.key(hold.slot).is_some_and(|key| whose(&key)))
+            .filter(|(_, hold)| hold.stage == Stage::Held && self.consumers.key(hold.slot).is_some_and(|key| whose(&key)))
             .map(|(offset, hold)| (*offset, hold.count))
             .collect();
         held.sort_unstable();
@@ -267,11 +293,14 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     /// Somebody wants this message settled, whoever holds it.
     pub fn settle(&mut self, offset: u64) -> Leave {
         if let Some(hold) = self.holds.get_mut(&offset) {
-            if std::mem::replace(&mut hold.leaving, true) {
-                return Leave::Already;
+            match std::mem::replace(&mut hold.stage, Stage::Settling) {
+                Stage::Settling => return Leave::Already,
+                Stage::Returning => {}
+                Stage::Held => {
+                    self.leaving_holds += 1;
+                    self.consumers.leaves(hold.slot);
+                }
             }
-            self.leaving_holds += 1;
-            self.consumers.leaves(hold.slot);
             Leave::Leaving
         } else if self.ready.remove(offset) {
             self.leaving.insert(offset);
@@ -287,9 +316,10 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     /// is leaving already.
     pub fn give_back(&mut self, offset: u64) -> bool {
         let Some(hold) = self.holds.get_mut(&offset) else { return false };
-        if std::mem::replace(&mut hold.leaving, true) {
+        if hold.stage != Stage::Held {
             return false;
         }
+        hold.stage = Stage::Returning;
         self.leaving_holds += 1;
         self.consumers.leaves(hold.slot);
         true
@@ -321,12 +351,19 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         None
     }
 
-    /// The return is committed: the message is ready at its place. Who held it.
+    /// The return is committed: the message is ready at its place, unless a
+    /// settle follows in the log. Who held it.
     pub fn returned(&mut self, offset: u64) -> Option<K> {
-        if self.holds.contains_key(&offset) {
-            return self.put_back(offset);
+        match self.holds.get(&offset)?.stage {
+            // Nobody's return of this reign: the holder is another one's.
+            Stage::Held => None,
+            Stage::Returning => self.put_back(offset),
+            Stage::Settling => {
+                let hold = self.holds.remove(&offset)?;
+                self.leaving.insert(offset);
+                self.untie(hold)
+            }
         }
-        None
     }
 
     /// Whether this message is ready, held or leaving.
@@ -367,7 +404,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     fn untie(&mut self, hold: Hold) -> Option<K> {
         let key = self.consumers.key(hold.slot);
         self.held_bytes -= u64::from(hold.weight);
-        if hold.leaving {
+        if hold.stage != Stage::Held {
             self.leaving_holds -= 1;
         } else {
             self.consumers.leaves(hold.slot);

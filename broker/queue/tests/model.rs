@@ -1,6 +1,8 @@
 //! The queue against a naive model: every message in a plain map, every
 //! consumer in a plain list.
 
+#![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -12,7 +14,9 @@ const WINDOW: Window = Window { messages: 4, bytes: 50 };
 enum Place {
     Ready,
     Held(u8),
-    LeavingHeld(u8),
+    Settling(u8),
+    Returning(u8),
+    ReturningThenSettling(u8),
     Leaving,
 }
 
@@ -191,7 +195,8 @@ proptest! {
                     let o = u64::from(o);
                     let (expected, place) = match model.messages.get(&o).map(|m| m.0) {
                         None => (Leave::Unknown, None),
-                        Some(Place::Held(k)) => (Leave::Leaving, Some(Place::LeavingHeld(k))),
+                        Some(Place::Held(k)) => (Leave::Leaving, Some(Place::Settling(k))),
+                        Some(Place::Returning(k)) => (Leave::Leaving, Some(Place::ReturningThenSettling(k))),
                         Some(Place::Ready) => (Leave::Leaving, Some(Place::Leaving)),
                         Some(_) => (Leave::Already, None),
                     };
@@ -201,7 +206,7 @@ proptest! {
                 Step::GiveBack(o) => {
                     let o = u64::from(o);
                     let held = match model.messages.get_mut(&o) {
-                        Some(m) => match m.0 { Place::Held(k) => { m.0 = Place::LeavingHeld(k); true } _ => false },
+                        Some(m) => match m.0 { Place::Held(k) => { m.0 = Place::Returning(k); true } _ => false },
                         None => false,
                     };
                     prop_assert_eq!(queue.give_back(o), held);
@@ -209,12 +214,19 @@ proptest! {
                 Step::Commit(o, settle) => {
                     let o = u64::from(o);
                     match model.messages.get(&o).copied() {
-                        Some((Place::LeavingHeld(k), count)) if !settle => {
+                        Some((Place::Returning(k), count)) if !settle => {
                             prop_assert_eq!(queue.returned(o), Some(k));
                             model.messages.insert(o, (Place::Ready, count + 1));
                         }
+                        Some((Place::ReturningThenSettling(k), count)) if !settle => {
+                            prop_assert_eq!(queue.returned(o), Some(k));
+                            model.messages.insert(o, (Place::Leaving, count + 1));
+                        }
                         Some((place, _)) if settle => {
-                            let holder = match place { Place::Held(k) | Place::LeavingHeld(k) => Some(k), _ => None };
+                            let holder = match place {
+                                Place::Held(k) | Place::Settling(k) | Place::Returning(k) | Place::ReturningThenSettling(k) => Some(k),
+                                Place::Ready | Place::Leaving => None,
+                            };
                             prop_assert_eq!(queue.settled(o), holder);
                             model.messages.remove(&o);
                         }

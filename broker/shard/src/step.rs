@@ -34,9 +34,11 @@ pub enum Input {
         words: Vec<(QueueId, QueueWord)>,
     },
     /// The link to this peer's process is up (both ways usable); what was in
-    /// flight before is unknown.
+    /// flight before is unknown. A link is a session: if a word may have been
+    /// lost on it, both ends are told `LinkDown` and then `LinkUp`, and what was
+    /// said before an end's `LinkUp` never arrives after the other end's.
     LinkUp(Process),
-    /// The link to a peer broke.
+    /// The link to a peer broke. Nothing said over it arrives after this.
     LinkDown(NodeId),
     /// The store has fsynced all writes of effects with a ticket up to this one.
     Persisted(u64),
@@ -172,9 +174,9 @@ pub enum ToChannel {
         /// Consumers.
         consumers: u32,
     },
-    /// The queue was deleted while a get, purge or count was waiting: 404.
+    /// The queue was deleted while a consume, get, purge or count was waiting: 404.
     Gone {
-        /// The get's number or the request.
+        /// The consumer's or get's number, or the request.
         request: u64,
     },
 }
@@ -234,9 +236,8 @@ pub struct QueueStatus {
     pub totals: (u64, u64, u64),
 }
 
-/// Out of one turn. The driver sends `words` and `proposals` at once, hands
-/// `writes` to the group commit, and delivers `replies` only if the lease
-/// still holds where `leased` says so.
+/// Out of one turn. The driver checks the lease if `leased` says so, sends
+/// `words` and `replies` at once, and hands `writes` to the group commit.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// For the store, in order. `None` = drop all that is stored of the queue.
@@ -255,7 +256,8 @@ pub struct Effects {
     /// Answers to status queries.
     pub statuses: Vec<(u64, Vec<QueueStatus>)>,
     /// True if `words` or `replies` hold anything that only a lease allows
-    /// (§6.7): check it once more before sending; if it ran out, end the process.
+    /// (§6.7): check it once more before sending; if it ran out, let
+    /// `Shard::lease_lost` take that back before the rest goes.
     pub leased: bool,
     /// Broken promises and other things an operator must see.
     pub alarms: Vec<(QueueId, String)>,

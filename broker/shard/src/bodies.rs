@@ -1,0 +1,188 @@
+//! The bodies of the messages that go out next: a bounded run of them ahead of
+//! the consumers, filled from entries as they commit while the queue is short,
+//! and by reads of the log when it is long.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use warren_queue::Queue;
+use warren_replication::message::Message;
+use warren_replication::record;
+use warren_replication::types::{ConsumerKey, Index};
+
+use crate::settings::Settings;
+
+/// Bytes of bodies that all queues of the shard keep together.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    used: usize,
+}
+
+#[derive(Debug)]
+struct Reading {
+    request: u64,
+    /// The message that it is about.
+    want: u64,
+}
+
+/// What is asked of the store next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The entry that holds this offset.
+    Offset(u64),
+    /// The entries from here on: the offset was not among those before.
+    Index(Index, u64),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Bodies {
+    /// Ascending offsets.
+    cached: VecDeque<(u64, Message)>,
+    bytes: usize,
+    /// Every ready message below it is cached or was cached once.
+    filled_to: u64,
+    /// The message that a delivery is waiting for.
+    missing: Option<u64>,
+    next: Option<(Index, u64)>,
+    reading: Option<Reading>,
+}
+
+impl Bodies {
+    /// The body of this message, if it is here; it is not kept.
+    pub(crate) fn take(&mut self, offset: u64, budget: &mut Budget) -> Option<Message> {
+        let at = match self.cached.front() {
+            Some((first, _)) if *first == offset => 0,
+            _ => self.cached.binary_search_by_key(&offset, |(o, _)| *o).ok()?,
+        };
+        let (_, message) = if at == 0 { self.cached.pop_front() } else { self.cached.remove(at) }?;
+        self.bytes -= message.weight();
+        budget.used -= message.weight();
+        Some(message)
+    }
+
+    /// A delivery waits for this one.
+    pub(crate) fn miss(&mut self, offset: u64) {
+        self.missing = Some(offset);
+    }
+
+    /// A committed entry whose messages begin at `first`, before the queue knows
+    /// of them: they are kept while the queue is short enough.
+    pub(crate) fn committed(
+        &mut self,
+        entry: &Bytes,
+        first: u64,
+        queue: &Queue<ConsumerKey>,
+        budget: &mut Budget,
+        settings: &Settings,
+    ) {
+        let idle = !queue.has_room();
+        let shard_limit = if idle { settings.shard_cache / 2 } else { settings.shard_cache };
+        if self.bytes >= settings.queue_cache
+            || budget.used >= shard_limit
+            || self.filled_to > first
+            || queue.first_ready_from(self.filled_to).is_some()
+        {
+            return;
+        }
+        let Ok(messages) = record::messages(entry) else { return };
+        for (offset, message) in messages {
+            self.push_back(offset.0, message, budget);
+        }
+    }
+
+    fn push_back(&mut self, offset: u64, message: Message, budget: &mut Budget) {
+        self.bytes += message.weight();
+        budget.used += message.weight();
+        self.cached.push_back((offset, message));
+        self.filled_to = offset + 1;
+    }
+
+    /// A ready message is gone: purged, or settled by one who held it once.
+    pub(crate) fn forget(&mut self, offset: u64, budget: &mut Budget) {
+        self.take(offset, budget);
+    }
+
+    /// What to read next, if anything; to be followed by [`Self::asked`].
+    pub(crate) fn wanted(&mut self, queue: &Queue<ConsumerKey>, settings: &Settings) -> Option<Wanted> {
+        if self.reading.is_some() {
+            return None;
+        }
+        if let Some((index, offset)) = self.next.take() {
+            return Some(Wanted::Index(index, offset));
+        }
+        if let Some(offset) = self.missing.take() {
+            return Some(Wanted::Offset(offset));
+        }
+        // Ahead of the consumers, before they have to wait.
+        if queue.counts().consumers == 0 || self.bytes * 2 >= settings.queue_cache {
+            return None;
+        }
+        queue.first_ready_from(self.filled_to).map(Wanted::Offset)
+    }
+
+    /// The read was asked for under this number.
+    pub(crate) fn asked(&mut self, request: u64, wanted: Wanted) {
+        let (Wanted::Offset(want) | Wanted::Index(_, want)) = wanted;
+        self.reading = Some(Reading { request, want });
+    }
+
+    /// The answer to a read. False if it is not the one waited for.
+    pub(crate) fn read(
+        &mut self,
+        request: u64,
+        entries: &[Bytes],
+        queue: &Queue<ConsumerKey>,
+        budget: &mut Budget,
+        settings: &Settings,
+    ) -> bool {
+        let Some(reading) = self.reading.take_if(|reading| reading.request == request) else { return false };
+        let mut end = None;
+        let mut reached = false;
+        let mut full = false;
+        for entry in entries {
+            let Ok(messages) = record::messages(entry) else { break };
+            for (offset, message) in messages {
+                // One read's worth is kept whatever the budgets say, or a full
+                // shard would never deliver.
+                full |= self.bytes >= settings.queue_cache
+                    || (budget.used >= settings.shard_cache && self.bytes >= settings.read_bytes);
+                if full && offset.0 > reading.want {
+                    break;
+                }
+                if queue.is_ready(offset.0) {
+                    self.insert(offset.0, message, budget);
+                }
+                self.filled_to = self.filled_to.max(offset.0 + 1);
+                reached |= offset.0 >= reading.want;
+            }
+            if full {
+                break;
+            }
+            end = record::position(entry).ok().map(|position| position.index);
+        }
+        if !reached && queue.is_ready(reading.want) {
+            // The read began before the entry wanted and did not get to it.
+            self.next = end.map(|index| (index.next(), reading.want));
+        }
+        true
+    }
+
+    fn insert(&mut self, offset: u64, message: Message, budget: &mut Budget) {
+        let at = match self.cached.back() {
+            Some((last, _)) if *last >= offset => match self.cached.binary_search_by_key(&offset, |(o, _)| *o) {
+                Ok(_) => return,
+                Err(at) => at,
+            },
+            _ => self.cached.len(),
+        };
+        self.bytes += message.weight();
+        budget.used += message.weight();
+        self.cached.insert(at, (offset, message));
+    }
+
+    /// Gives everything up.
+    pub(crate) fn clear(&mut self, budget: &mut Budget) {
+        budget.used -= self.bytes;
+        *self = Self::default();
+    }
+}

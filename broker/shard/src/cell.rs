@@ -1,0 +1,501 @@
+//! One queue on one node: its replica if the node has a copy, its leader side
+//! if the node leads it, and the entry side of the clients connected here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use warren_replication::message::{QueueWord, ToEntry, ToLeader};
+use warren_replication::recovery::Recovery;
+use warren_replication::replica::Replica;
+use warren_replication::step::{Action, Event};
+use warren_replication::types::{Assignment, Epoch, NodeId, Process, QueueId};
+
+use crate::bodies::{Budget, Wanted};
+use crate::entry::Entry;
+use crate::leader::{Leader, Log, World};
+use crate::step::{Effects, Local, QueueInfo, ReadRequest, Wish};
+
+/// The node's copy of the log.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    pub(crate) replica: Replica,
+    /// Which copy of this queue in this run; a dropped one's writes don't count.
+    pub(crate) life: u32,
+    /// Writes so far, and those that have a ticket.
+    pub(crate) written: u64,
+    pub(crate) ticketed: u64,
+}
+
+/// For whom the store reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reader {
+    Mirror(NodeId, warren_replication::types::Index),
+    Bodies,
+}
+
+/// Reads on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    next: u64,
+    waiting: rustc_hash::FxHashMap<u64, (QueueId, u32, Reader)>,
+}
+
+impl Reads {
+    pub(crate) fn answered(&mut self, request: u64) -> Option<(QueueId, u32, Reader)> {
+        self.waiting.remove(&request)
+    }
+
+    fn ask(&mut self, queue: QueueId, life: u32, reader: Reader) -> u64 {
+        self.next += 1;
+        self.waiting.insert(self.next, (queue, life, reader));
+        self.next
+    }
+}
+
+/// What a cell works with in a turn.
+pub(crate) struct Turn<'a> {
+    pub(crate) world: World<'a>,
+    pub(crate) effects: &'a mut Effects,
+    pub(crate) budget: &'a mut Budget,
+    pub(crate) reads: &'a mut Reads,
+    /// Scratch.
+    pub(crate) actions: &'a mut Vec<Action>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Cell {
+    queue: QueueId,
+    assignment: Option<Arc<Assignment>>,
+    auto_delete: bool,
+    copy: Option<Box<Copy>>,
+    lives: u32,
+    leader: Option<Box<Leader>>,
+    entry: Option<Box<Entry>>,
+    /// The reign that this node has claimed with, over the present link.
+    attached: Option<(Epoch, Process)>,
+    /// Words from before the catalog said so here.
+    early: VecDeque<(Process, QueueWord)>,
+    early_bytes: usize,
+    /// It is in this turn's list.
+    pub(crate) touched: bool,
+    /// It is in the list of those that want ticks.
+    pub(crate) ticking: bool,
+}
+
+impl Cell {
+    pub(crate) fn new(queue: QueueId) -> Self {
+        Self {
+            queue,
+            assignment: None,
+            auto_delete: false,
+            copy: None,
+            lives: 0,
+            leader: None,
+            entry: None,
+            attached: None,
+            early: VecDeque::new(),
+            early_bytes: 0,
+            touched: false,
+            ticking: false,
+        }
+    }
+
+    pub(crate) fn recovered(&mut self, replica: Replica) {
+        self.lives += 1;
+        self.copy = Some(Box::new(Copy { replica, life: self.lives, written: 0, ticketed: 0 }));
+    }
+
+    pub(crate) fn copy(&self) -> Option<&Copy> {
+        self.copy.as_deref()
+    }
+
+    pub(crate) fn copy_mut(&mut self) -> Option<&mut Copy> {
+        self.copy.as_deref_mut()
+    }
+
+    pub(crate) fn leader(&self) -> Option<&Leader> {
+        self.leader.as_deref()
+    }
+
+    pub(crate) fn leader_mut(&mut self) -> Option<&mut Leader> {
+        self.leader.as_deref_mut()
+    }
+
+    pub(crate) fn entry_mut(&mut self) -> Option<&mut Entry> {
+        self.entry.as_deref_mut()
+    }
+
+    pub(crate) fn assignment(&self) -> Option<&Arc<Assignment>> {
+        self.assignment.as_ref()
+    }
+
+    /// Whether it has to hear of the time.
+    pub(crate) fn wants_ticks(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| !copy.replica.is_quiet())
+            || self.leader.as_ref().is_some_and(|leader| leader.wants_ticks())
+            || self.entry.as_ref().is_some_and(|entry| entry.is_waiting())
+    }
+
+    /// One event for the replica, if there is one.
+    pub(crate) fn step(&mut self, event: Event, turn: &mut Turn<'_>) {
+        if let Some(copy) = &mut self.copy {
+            copy.replica.step(turn.world.now, event, turn.actions);
+            self.absorb(turn);
+        }
+    }
+
+    /// The applied catalog has this of the queue now.
+    pub(crate) fn assigned(&mut self, info: QueueInfo, turn: &mut Turn<'_>) {
+        let QueueInfo { assignment, auto_delete, .. } = info;
+        self.auto_delete = auto_delete;
+        let before = self.assignment.replace(Arc::clone(&assignment));
+        let me = turn.world.me;
+        let member = me.member();
+        let keeps = assignment.replicas.contains(&me.node)
+            || assignment.isr.contains(&member)
+            || assignment.eligible.contains(&member);
+        if keeps && self.copy.is_none() {
+            let settings = turn.world.settings.replica.clone();
+            self.recovered(Replica::new(me, Recovery::empty(self.queue), settings));
+        }
+        if before.as_ref().is_none_or(|before| before.epoch != assignment.epoch) {
+            // Nothing of an older epoch is handed out from here on (§6.8).
+            self.attached = None;
+            if let Some(entry) = &mut self.entry {
+                entry.detach();
+            }
+        }
+        self.step(Event::Assigned(Arc::clone(&assignment)), turn);
+        if let Some(leader) = &mut self.leader {
+            leader.assigned(&assignment);
+        }
+        if !keeps && self.copy.is_some() {
+            // §6.6: only the applied catalog makes a node drop its copy.
+            self.drop_copy(turn);
+        }
+        self.attach(turn);
+        self.early_bytes = 0;
+        for (from, word) in std::mem::take(&mut self.early) {
+            self.peer(from, word, turn);
+        }
+    }
+
+    fn drop_copy(&mut self, turn: &mut Turn<'_>) {
+        if let Some(leader) = self.leader.take() {
+            leader.end(turn.budget);
+        }
+        self.copy = None;
+        turn.effects.writes.push((self.queue, None));
+    }
+
+    /// Claims with the leader, if there is one within reach that has no claim yet.
+    fn attach(&mut self, turn: &mut Turn<'_>) {
+        let Some(assignment) = &self.assignment else { return };
+        let Some(leader) = assignment.leader else { return };
+        let reign = (assignment.epoch, leader);
+        let here = leader == turn.world.me;
+        let ready = if here { self.leads(assignment.epoch) } else { turn.world.linked(leader) };
+        if self.attached == Some(reign) || !ready {
+            return;
+        }
+        self.attached = Some(reign);
+        let node = turn.world.me.node;
+        match &mut self.entry {
+            Some(entry) => entry.attach(node, turn.world.now, turn.world.settings),
+            // An empty claim ends the grace all the same.
+            None => self.say_to_leader(ToLeader::Claim { node, consumers: Vec::new(), held: Vec::new() }, turn),
+        }
+    }
+
+    fn leads(&self, epoch: Epoch) -> bool {
+        self.leader.as_ref().is_some_and(|leader| leader.epoch == epoch)
+    }
+
+    fn say_to_leader(&mut self, word: ToLeader, turn: &mut Turn<'_>) {
+        let Some((epoch, process)) = self.attached else { return };
+        if process == turn.world.me {
+            self.leader_word(process, word, turn);
+        } else {
+            turn.effects.words.push((process.node, self.queue, QueueWord::ToLeader(epoch, word)));
+        }
+    }
+
+    fn leader_word(&mut self, from: Process, word: ToLeader, turn: &mut Turn<'_>) {
+        if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy) {
+            let mut log = Log { now: turn.world.now, replica: &mut copy.replica, actions: turn.actions };
+            leader.word(from, word, &mut log, &turn.world);
+        }
+    }
+
+    /// From a channel of this node.
+    pub(crate) fn local(&mut self, local: Local, turn: &mut Turn<'_>) {
+        let entry = match &mut self.entry {
+            Some(entry) => entry,
+            None => {
+                let entry = self.entry.insert(Box::default());
+                if self.attached.is_some() {
+                    // The empty claim has been said.
+                    entry.attached(turn.world.now, turn.world.settings);
+                }
+                entry
+            }
+        };
+        entry.local(turn.world.now, local);
+    }
+
+    /// A word from a peer.
+    pub(crate) fn peer(&mut self, from: Process, word: QueueWord, turn: &mut Turn<'_>) {
+        let known = self.assignment.as_ref().map(|assignment| assignment.epoch);
+        match word {
+            QueueWord::Mirror(message) => {
+                if self.copy.is_some() {
+                    self.step(Event::Mirror { from, message }, turn);
+                } else {
+                    self.keep_early(from, QueueWord::Mirror(message), turn);
+                }
+            }
+            QueueWord::ToLeader(epoch, word) => {
+                if self.leads(epoch) {
+                    self.leader_word(from, word, turn);
+                } else if known.is_none_or(|known| known < epoch) {
+                    self.keep_early(from, QueueWord::ToLeader(epoch, word), turn);
+                }
+                // Of an epoch that is over: its sender will say it again (§6.8).
+            }
+            QueueWord::ToEntry(epoch, word) => {
+                if self.attached == Some((epoch, from)) {
+                    self.entry_word(word, turn);
+                }
+            }
+        }
+    }
+
+    fn entry_word(&mut self, word: ToEntry, turn: &mut Turn<'_>) {
+        if let Some(entry) = &mut self.entry {
+            entry.word(turn.world.now, self.queue, word, turn.world.settings, &mut turn.effects.replies);
+        }
+    }
+
+    /// Kept until the catalog catches up here, within bounds: what is dropped
+    /// will be sent again, by the leader when nobody answers it, by an entry node
+    /// when it hears nothing.
+    fn keep_early(&mut self, from: Process, word: QueueWord, turn: &mut Turn<'_>) {
+        let bytes = size(&word);
+        if self.early_bytes + bytes <= turn.world.settings.early_bytes {
+            self.early_bytes += bytes;
+            self.early.push_back((from, word));
+        }
+    }
+
+    /// The link to this process is up.
+    pub(crate) fn link_up(&mut self, process: Process, turn: &mut Turn<'_>) {
+        self.step(Event::LinkUp(process), turn);
+        self.attach(turn);
+    }
+
+    /// The link to this node broke.
+    pub(crate) fn link_down(&mut self, node: NodeId, turn: &mut Turn<'_>) {
+        self.early.retain(|(from, _)| from.node != node);
+        self.early_bytes = self.early.iter().map(|(_, word)| size(word)).sum();
+        if self.attached.is_some_and(|(_, leader)| leader.node == node) {
+            self.attached = None;
+            if let Some(entry) = &mut self.entry {
+                entry.detach();
+            }
+        }
+        if let Some(leader) = &mut self.leader {
+            leader.link_down(node);
+            leader.look_for_gone(&turn.world);
+        }
+        self.step(Event::LinkDown(node), turn);
+    }
+
+    /// Time passed.
+    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
+        self.step(Event::Tick, turn);
+        if let Some(entry) = &mut self.entry {
+            entry.tick(turn.world.now, turn.world.me.node, turn.world.settings);
+        }
+    }
+
+    /// The answer to a read.
+    pub(crate) fn read(&mut self, request: u64, reader: Reader, entries: Vec<bytes::Bytes>, turn: &mut Turn<'_>) {
+        match reader {
+            Reader::Mirror(mirror, first) => self.step(Event::LogRead { mirror, first, entries }, turn),
+            Reader::Bodies => {
+                if let Some(leader) = &mut self.leader {
+                    leader.read(request, &entries, turn.budget, turn.world.settings);
+                }
+            }
+        }
+    }
+
+    /// The end of a turn for this queue: everything that can go on does, and
+    /// what it gathered for the log becomes one entry.
+    pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
+        loop {
+            if let Some(entry) = &mut self.entry {
+                entry.flush(self.queue, &mut turn.effects.replies);
+                for word in std::mem::take(&mut entry.out) {
+                    self.say_to_leader(word, turn);
+                }
+            }
+            if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy) {
+                let mut log = Log { now: turn.world.now, replica: &mut copy.replica, actions: turn.actions };
+                if leader.pump(&mut log, turn.budget, &turn.world, self.auto_delete) {
+                    turn.effects.wishes.push((self.queue, Wish::DeleteUnused));
+                }
+                copy.replica.seal(turn.world.now, turn.actions);
+            }
+            self.absorb(turn);
+            self.hand_out(turn);
+            self.read_ahead(turn);
+            let more = self.entry.as_ref().is_some_and(|entry| entry.has_more());
+            if !more {
+                break;
+            }
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.trim(turn.world.settings);
+        }
+        if self.entry.as_ref().is_some_and(|entry| entry.is_idle()) {
+            self.entry = None;
+        }
+    }
+
+    /// Carries out what the replica wants, and what follows from that.
+    fn absorb(&mut self, turn: &mut Turn<'_>) {
+        while !turn.actions.is_empty() {
+            let actions = std::mem::take(turn.actions);
+            for action in actions {
+                self.act(action, turn);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action, turn: &mut Turn<'_>) {
+        let Some(copy) = &mut self.copy else { return };
+        match action {
+            Action::Write(write) => {
+                copy.written += 1;
+                turn.effects.writes.push((self.queue, Some(write)));
+            }
+            Action::Send { to, message } => {
+                turn.effects.words.push((to, self.queue, QueueWord::Mirror(message)));
+            }
+            Action::Read { mirror, first, max_bytes } => {
+                let request = turn.reads.ask(self.queue, copy.life, Reader::Mirror(mirror, first));
+                turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
+            }
+            Action::ProposeIsr { from, isr } => {
+                turn.effects.wishes.push((self.queue, Wish::Isr { from, isr }));
+            }
+            Action::Leading => {
+                let inherited = copy.replica.last().index;
+                if let Some(assignment) = &self.assignment {
+                    let leader = Leader::new(assignment, &turn.world, inherited, copy.replica.ledger());
+                    self.leader = Some(Box::new(leader));
+                }
+                self.attach(turn);
+            }
+            Action::Stepped => {
+                if let Some(leader) = self.leader.take() {
+                    leader.end(turn.budget);
+                }
+                // A reign of this process is over; its entry side waits for the next.
+                if self.attached.is_some_and(|(_, leader)| leader == turn.world.me) {
+                    self.attached = None;
+                    if let Some(entry) = &mut self.entry {
+                        entry.detach();
+                    }
+                }
+            }
+            Action::Committed(committed) => {
+                if let Some(leader) = &mut self.leader {
+                    leader.committed(committed, copy.replica.ledger(), turn.budget, &turn.world);
+                }
+            }
+            Action::Repeated { session, confirmed, refused } => {
+                if let Some(leader) = &mut self.leader {
+                    leader.repeated(session, confirmed, refused);
+                }
+            }
+            Action::Again { session, from } => {
+                if let Some(leader) = &mut self.leader {
+                    leader.again(session, from);
+                }
+            }
+            Action::Resign => self.wish_resign(turn.effects),
+            Action::Broken(what) => turn.effects.alarms.push((self.queue, what)),
+        }
+    }
+
+    pub(crate) fn wish_resign(&self, effects: &mut Effects) {
+        if let Some(assignment) = &self.assignment {
+            effects.wishes.push((self.queue, Wish::Resign(Arc::clone(assignment))));
+        }
+    }
+
+    /// The leader's words to entry nodes; those to this one arrive at once.
+    fn hand_out(&mut self, turn: &mut Turn<'_>) {
+        let Some(leader) = &mut self.leader else { return };
+        let epoch = leader.epoch;
+        let me = turn.world.me;
+        let mut here = Vec::new();
+        let words = &mut turn.effects.words;
+        let queue = self.queue;
+        let leased = leader.flush(&turn.world, |to, word| {
+            if to == me {
+                here.push(word);
+            } else {
+                words.push((to.node, queue, QueueWord::ToEntry(epoch, word)));
+            }
+        });
+        turn.effects.leased |= leased;
+        if self.attached == Some((epoch, me)) {
+            for word in here {
+                self.entry_word(word, turn);
+            }
+        }
+    }
+
+    fn read_ahead(&mut self, turn: &mut Turn<'_>) {
+        let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) else { return };
+        let Some(wanted) = leader.wanted(turn.world.settings) else { return };
+        let first = match wanted {
+            Wanted::Offset(offset) => copy.replica.locate(warren_replication::types::Offset(offset)),
+            Wanted::Index(index, _) => index,
+        };
+        let request = turn.reads.ask(self.queue, copy.life, Reader::Bodies);
+        leader.asked(request, wanted);
+        let max_bytes = turn.world.settings.read_bytes;
+        turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
+    }
+
+    /// The queue is gone from the applied catalog (§5.6).
+    pub(crate) fn deleted(mut self, turn: &mut Turn<'_>) {
+        if self.copy.is_some() {
+            self.drop_copy(turn);
+        }
+        if let Some(entry) = self.entry.take() {
+            entry.deleted(self.queue, &mut turn.effects.replies);
+        }
+    }
+}
+
+/// About how many bytes a word keeps.
+fn size(word: &QueueWord) -> usize {
+    use warren_replication::message::MirrorMessage;
+    const WORD: usize = 64;
+    WORD + match word {
+        QueueWord::Mirror(MirrorMessage::Append { entries, .. }) => entries.iter().map(bytes::Bytes::len).sum(),
+        QueueWord::Mirror(MirrorMessage::Install { checkpoint, .. }) => checkpoint.len(),
+        QueueWord::ToLeader(_, ToLeader::Publish { messages, .. }) => {
+            messages.iter().map(|(_, message)| WORD + message.weight()).sum()
+        }
+        QueueWord::ToLeader(_, ToLeader::Claim { consumers, held, .. }) => WORD * (consumers.len() + held.len()),
+        QueueWord::ToLeader(_, ToLeader::Settle { offsets, .. }) => 8 * offsets.len(),
+        QueueWord::ToLeader(_, ToLeader::Return { offsets }) => 12 * offsets.len(),
+        _ => 0,
+    }
+}

@@ -1,0 +1,656 @@
+//! The entry side of a queue: what the clients of *this* node have going with
+//! it, wherever it is led (§4.8, §6.8). It keeps every publish until it is
+//! answered, every delivery until its settle or return is committed, and every
+//! question until its answer, so that all of it can be said again to the next
+//! leader, or over the next link.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rustc_hash::FxHashMap;
+use warren_replication::message::{
+    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, SettleReason, ToEntry, ToLeader,
+};
+use warren_replication::types::{ConsumerKey, Moment, NodeId, Offset, QueueId, Session};
+
+use crate::settings::Settings;
+use crate::step::{Local, ToChannel};
+
+/// A publish that nobody has answered yet.
+#[derive(Debug)]
+struct Publish {
+    sequence: u64,
+    since: Moment,
+    message: Message,
+}
+
+/// What one session has going here.
+#[derive(Debug, Default)]
+struct Publisher {
+    /// In sequence.
+    pending: VecDeque<Publish>,
+    /// The last sequence given to this queue.
+    last: u64,
+    /// Its channel is gone: the session ends when nothing is pending.
+    closed: bool,
+    /// This turn's answers.
+    confirmed: Vec<(u64, u64)>,
+    refused: Vec<(u64, u64)>,
+    /// The last "from there again" that was obeyed, and when.
+    again: Option<(u64, Moment)>,
+}
+
+#[derive(Debug)]
+struct Consumer {
+    spec: ConsumerSpec,
+    /// Attach order.
+    order: u64,
+    /// The leader has said that it is attached.
+    attached: bool,
+    /// It takes no more; kept for what of a no-ack consumer is being written.
+    cancelled: bool,
+    /// Deliveries at the channel and not yet written: of earlier reigns (or
+    /// links), which no leader counts any more, and of this one.
+    unwritten_before: u64,
+    unwritten: u64,
+    /// Written and not yet said to the leader.
+    written: u32,
+    /// No-ack only: what is to be settled as it is written.
+    unsettled: VecDeque<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeldState {
+    Held,
+    Settling(SettleReason),
+    Returning,
+}
+
+#[derive(Debug)]
+struct HeldMessage {
+    key: ConsumerKey,
+    count: u32,
+    state: HeldState,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    connection: u64,
+    channel: u16,
+    request: u64,
+    purge: bool,
+}
+
+/// Answers for the channels of this node: connection, channel, event.
+pub(crate) type Replies = Vec<(u64, u16, ToChannel)>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    publishers: FxHashMap<Session, Publisher>,
+    /// Publishers with answers of this turn.
+    answered: Vec<Session>,
+    consumers: FxHashMap<u64, Consumer>,
+    next_order: u64,
+    /// Consumers with something written to say in this turn.
+    wrote: Vec<u64>,
+    held: FxHashMap<u64, HeldMessage>,
+    gets: BTreeMap<u64, ConsumerKey>,
+    questions: BTreeMap<u64, Question>,
+    next_question: u64,
+    /// Answered in this turn, should the lease turn out to be lost.
+    just_answered: Vec<(u64, Question)>,
+    just_empty: Vec<ConsumerKey>,
+    /// Sessions ended lately.
+    ended: VecDeque<Session>,
+    /// For the leader, in order.
+    pub(crate) out: Vec<ToLeader>,
+    /// There is a leader within reach who has our claim.
+    attached: bool,
+    /// When the leader was last heard, or everything was last sent again.
+    heard: Moment,
+    /// Since when an answer is due, as of the last tick.
+    waiting_since: Option<Moment>,
+    patience: u64,
+}
+
+fn add(ranges: &mut Vec<(u64, u64)>, sequence: u64) {
+    match ranges.last_mut() {
+        Some((_, last)) if *last + 1 == sequence => *last = sequence,
+        _ => ranges.push((sequence, sequence)),
+    }
+}
+
+impl Entry {
+    /// Whether nothing is going on: it may be forgotten.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.publishers.is_empty()
+            && self.consumers.is_empty()
+            && self.held.is_empty()
+            && self.gets.is_empty()
+            && self.questions.is_empty()
+            && (self.ended.is_empty() || self.attached)
+            && self.out.is_empty()
+    }
+
+    /// Whether it waits for an answer, or for time.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.gets.is_empty()
+            || !self.questions.is_empty()
+            || self.publishers.values().any(|p| !p.pending.is_empty())
+            || self.consumers.values().any(|c| !c.attached && !c.cancelled)
+            || self.held.values().any(|h| h.state != HeldState::Held)
+    }
+
+    /// A new turn: what the last one answered has left for good.
+    pub(crate) fn begin(&mut self) {
+        self.just_answered.clear();
+        self.just_empty.clear();
+    }
+
+    fn say(&mut self, word: ToLeader) {
+        if self.attached {
+            self.out.push(word);
+        }
+    }
+
+    /// Nobody leads within reach, or not in this epoch any more: nothing that
+    /// was said counts (§6.8).
+    pub(crate) fn detach(&mut self) {
+        self.attached = false;
+        self.out.clear();
+        for consumer in self.consumers.values_mut() {
+            consumer.unwritten_before += std::mem::take(&mut consumer.unwritten);
+            consumer.written = 0;
+        }
+    }
+
+    /// A leader is within reach: the claim, and then everything unanswered again.
+    pub(crate) fn attach(&mut self, node: NodeId, now: Moment, settings: &Settings) {
+        self.detach();
+        self.attached(now, settings);
+        self.send_everything(node, settings);
+    }
+
+    /// A leader is within reach and has the claim.
+    pub(crate) fn attached(&mut self, now: Moment, settings: &Settings) {
+        self.attached = true;
+        self.heard = now;
+        self.waiting_since = None;
+        self.patience = settings.resend_after;
+    }
+
+    /// Whether a turn is not over with it.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.out.is_empty() || !self.answered.is_empty() || !self.wrote.is_empty()
+    }
+
+    fn send_everything(&mut self, node: NodeId, settings: &Settings) {
+        let mut consumers: Vec<&Consumer> = self.consumers.values().filter(|c| !c.cancelled).collect();
+        consumers.sort_unstable_by_key(|c| c.order);
+        let (attached, asked): (Vec<_>, Vec<_>) = consumers.into_iter().partition(|c| c.attached);
+        let mut held: Vec<(&u64, &HeldMessage)> = self.held.iter().collect();
+        held.sort_unstable_by_key(|(offset, _)| **offset);
+        self.out.push(ToLeader::Claim {
+            node,
+            consumers: attached.iter().map(|c| c.spec.clone()).collect(),
+            held: held.iter().map(|(o, h)| Held { offset: Offset(**o), count: h.count, consumer: h.key }).collect(),
+        });
+        let mut settles: BTreeMap<SettleReason, Vec<Offset>> = BTreeMap::new();
+        let mut returns = Vec::new();
+        for (offset, message) in held {
+            match message.state {
+                HeldState::Held => {}
+                HeldState::Settling(reason) => settles.entry(reason).or_default().push(Offset(*offset)),
+                HeldState::Returning => returns.push((Offset(*offset), message.count + 1)),
+            }
+        }
+        for (reason, offsets) in settles {
+            self.out.push(ToLeader::Settle { offsets, reason });
+        }
+        if !returns.is_empty() {
+            self.out.push(ToLeader::Return { offsets: returns });
+        }
+        for consumer in asked {
+            self.out.push(ToLeader::Consume { spec: consumer.spec.clone() });
+        }
+        for key in self.gets.values() {
+            self.out.push(ToLeader::Get { key: *key });
+        }
+        for (&request, question) in &self.questions {
+            self.out.push(if question.purge { ToLeader::Purge { request } } else { ToLeader::Count { request } });
+        }
+        let mut sessions: Vec<Session> = self.publishers.keys().copied().collect();
+        sessions.sort_unstable();
+        for session in sessions {
+            self.resend(session, 0, settings);
+        }
+        for session in &self.ended {
+            self.out.push(ToLeader::EndSession { session: *session });
+        }
+    }
+
+    /// Sends a session's pending publishes from this sequence on again.
+    fn resend(&mut self, session: Session, from: u64, settings: &Settings) {
+        let Some(publisher) = self.publishers.get(&session) else { return };
+        let Some(floor) = publisher.pending.front().map(|p| p.sequence) else { return };
+        let start = publisher.pending.partition_point(|p| p.sequence < from);
+        // What lies below the floor needs no predecessor (§4.8).
+        let mut prev = match start.checked_sub(1) {
+            Some(before) => publisher.pending[before].sequence,
+            None => floor - 1,
+        };
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        for publish in publisher.pending.range(start..) {
+            if bytes >= settings.resend_bytes {
+                let batch: Vec<(u64, Message)> = std::mem::take(&mut messages);
+                let last = batch.last().map_or(prev, |(sequence, _)| *sequence);
+                self.out.push(ToLeader::Publish { session, floor, prev, messages: batch });
+                prev = last;
+                bytes = 0;
+            }
+            bytes += publish.message.weight();
+            messages.push((publish.sequence, publish.message.clone()));
+        }
+        if !messages.is_empty() {
+            self.out.push(ToLeader::Publish { session, floor, prev, messages });
+        }
+    }
+
+    /// From a channel of this node.
+    pub(crate) fn local(&mut self, now: Moment, local: Local) {
+        match local {
+            Local::Publish { session, messages } => self.publish(now, session, messages),
+            Local::ChannelClosed { session } => self.channel_closed(session),
+            Local::Consume(spec) => {
+                let consumer = Consumer {
+                    spec: spec.clone(),
+                    order: self.next_order,
+                    attached: false,
+                    cancelled: false,
+                    unwritten_before: 0,
+                    unwritten: 0,
+                    written: 0,
+                    unsettled: VecDeque::new(),
+                };
+                self.next_order += 1;
+                self.consumers.insert(spec.key.number, consumer);
+                self.say(ToLeader::Consume { spec });
+            }
+            Local::Cancel(key) => self.cancel(key),
+            Local::Written(key, messages) => self.written(key, messages),
+            Local::Settle(offsets, reason) => self.settle(offsets, reason),
+            Local::Return(offsets) => self.give_back(offsets),
+            Local::Get(key) => {
+                self.gets.insert(key.number, key);
+                self.say(ToLeader::Get { key });
+            }
+            Local::Purge { connection, channel, request } => {
+                self.ask(Question { connection, channel, request, purge: true });
+            }
+            Local::Count { connection, channel, request } => {
+                self.ask(Question { connection, channel, request, purge: false });
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Moment, session: Session, messages: Vec<(u64, Message)>) {
+        let Some(last) = messages.last().map(|(sequence, _)| *sequence) else { return };
+        let publisher = self.publishers.entry(session).or_default();
+        publisher.pending.extend(
+            messages.iter().map(|(sequence, message)| Publish { sequence: *sequence, since: now, message: message.clone() }),
+        );
+        let prev = std::mem::replace(&mut publisher.last, last);
+        let floor = publisher.pending.front().map_or(0, |p| p.sequence);
+        self.say(ToLeader::Publish { session, floor, prev, messages });
+    }
+
+    fn ask(&mut self, question: Question) {
+        let request = self.next_question;
+        self.next_question += 1;
+        self.questions.insert(request, question);
+        self.say(if question.purge { ToLeader::Purge { request } } else { ToLeader::Count { request } });
+    }
+
+    fn cancel(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get_mut(&key.number) else { return };
+        consumer.cancelled = true;
+        if consumer.unsettled.is_empty() {
+            self.consumers.remove(&key.number);
+        }
+        self.say(ToLeader::Cancel { consumer: key });
+    }
+
+    fn written(&mut self, key: ConsumerKey, messages: u32) {
+        let Some(consumer) = self.consumers.get_mut(&key.number) else { return };
+        let before = u64::from(messages).min(consumer.unwritten_before);
+        consumer.unwritten_before -= before;
+        let now = (u64::from(messages) - before).min(consumer.unwritten);
+        consumer.unwritten -= now;
+        if consumer.written == 0 && now > 0 {
+            self.wrote.push(key.number);
+        }
+        consumer.written += now as u32;
+        let count = (messages as usize).min(consumer.unsettled.len());
+        let settled: Vec<Offset> = consumer.unsettled.drain(..count).map(Offset).collect();
+        if consumer.cancelled && consumer.unsettled.is_empty() {
+            self.consumers.remove(&key.number);
+        }
+        if !settled.is_empty() {
+            self.settle(settled, SettleReason::Acked);
+        }
+    }
+
+    fn settle(&mut self, mut offsets: Vec<Offset>, reason: SettleReason) {
+        offsets.retain(|offset| {
+            let held = self.held.get_mut(&offset.0).filter(|held| held.state == HeldState::Held);
+            held.map(|held| held.state = HeldState::Settling(reason)).is_some()
+        });
+        if offsets.is_empty() || !self.attached {
+            return;
+        }
+        // A turn's acknowledgements are one word.
+        if let Some(ToLeader::Settle { offsets: before, reason: other }) = self.out.last_mut()
+            && *other == reason
+        {
+            before.append(&mut offsets);
+            return;
+        }
+        self.out.push(ToLeader::Settle { offsets, reason });
+    }
+
+    fn give_back(&mut self, offsets: Vec<Offset>) {
+        let mut returns = Vec::with_capacity(offsets.len());
+        for offset in offsets {
+            if let Some(held) = self.held.get_mut(&offset.0).filter(|held| held.state == HeldState::Held) {
+                held.state = HeldState::Returning;
+                returns.push((offset, held.count + 1));
+            }
+        }
+        if !returns.is_empty() {
+            self.say(ToLeader::Return { offsets: returns });
+        }
+    }
+
+    fn channel_closed(&mut self, session: Session) {
+        let (connection, channel) = (session.connection, session.channel);
+        let mine = |key: &ConsumerKey| key.connection == connection && key.channel == channel;
+        let mut cancelled: Vec<u64> = self.consumers.values().filter(|c| mine(&c.spec.key)).map(|c| c.spec.key.number).collect();
+        cancelled.sort_unstable();
+        for number in cancelled {
+            if let Some(consumer) = self.consumers.remove(&number)
+                && !consumer.cancelled
+            {
+                self.say(ToLeader::Cancel { consumer: consumer.spec.key });
+            }
+        }
+        let mut held: Vec<Offset> =
+            self.held.iter().filter(|(_, h)| mine(&h.key) && h.state == HeldState::Held).map(|(o, _)| Offset(*o)).collect();
+        held.sort_unstable();
+        self.give_back(held);
+        self.gets.retain(|_, key| !mine(key));
+        self.questions.retain(|_, q| q.connection != connection || q.channel != channel);
+        if let Some(publisher) = self.publishers.get_mut(&session) {
+            publisher.closed = true;
+            self.answered.push(session);
+        }
+    }
+
+    /// From the leader, in the epoch and over the link that we claimed on.
+    pub(crate) fn word(
+        &mut self,
+        now: Moment,
+        queue: QueueId,
+        word: ToEntry,
+        settings: &Settings,
+        replies: &mut Replies,
+    ) {
+        self.heard = now;
+        self.patience = settings.resend_after;
+        match word {
+            ToEntry::Confirmed { session, ranges } => self.answer(session, &ranges, true),
+            ToEntry::Refused { session, ranges } => self.answer(session, &ranges, false),
+            ToEntry::Again { session, from } => {
+                let Some(publisher) = self.publishers.get_mut(&session) else { return };
+                // Every word behind the gap is answered so: obey once.
+                if publisher.again.is_some_and(|(same, at)| same == from && now.micros_since(at) < settings.replica.resend) {
+                    return;
+                }
+                publisher.again = Some((from, now));
+                self.resend(session, from, settings);
+            }
+            ToEntry::Deliver { deliveries } => {
+                for delivery in deliveries {
+                    self.deliver(queue, delivery, replies);
+                }
+            }
+            ToEntry::Settled { offsets } => {
+                for offset in offsets {
+                    self.held.remove(&offset.0);
+                }
+            }
+            ToEntry::Returned { offsets } => {
+                for offset in offsets {
+                    // It may have been delivered here again meanwhile.
+                    if self.held.get(&offset.0).is_some_and(|held| held.state == HeldState::Returning) {
+                        self.held.remove(&offset.0);
+                    }
+                }
+            }
+            ToEntry::Consuming { consumer: key, outcome } => {
+                let Some(consumer) = self.consumers.get_mut(&key.number).filter(|c| !c.attached && !c.cancelled) else {
+                    return;
+                };
+                consumer.attached = outcome == ConsumeOutcome::Attached;
+                let event = ToChannel::Consuming { consumer: key.number, attached: consumer.attached };
+                if !consumer.attached {
+                    self.consumers.remove(&key.number);
+                }
+                replies.push((key.connection, key.channel, event));
+            }
+            ToEntry::Empty { key, .. } => {
+                if self.gets.remove(&key.number).is_some() {
+                    self.just_empty.push(key);
+                    replies.push((key.connection, key.channel, ToChannel::Got { get: key.number, queue, found: None }));
+                }
+            }
+            ToEntry::Got { delivery, ready } => {
+                let key = delivery.consumer;
+                if self.gets.remove(&key.number).is_none() {
+                    self.bounce(delivery);
+                    return;
+                }
+                self.hold(&delivery);
+                let found = Some((delivery.offset, delivery.redelivered, delivery.message, ready));
+                replies.push((key.connection, key.channel, ToChannel::Got { get: key.number, queue, found }));
+            }
+            ToEntry::Purged { request, messages } => {
+                self.reply(request, replies, |request| ToChannel::Purged { request, messages });
+            }
+            ToEntry::Counted { request, ready, consumers } => {
+                self.reply(request, replies, |request| ToChannel::Counted { request, ready, consumers });
+            }
+        }
+    }
+
+    fn reply(&mut self, request: u64, replies: &mut Replies, event: impl Fn(u64) -> ToChannel) {
+        if let Some(question) = self.questions.remove(&request) {
+            self.just_answered.push((request, question));
+            replies.push((question.connection, question.channel, event(question.request)));
+        }
+    }
+
+    fn hold(&mut self, delivery: &Delivery) {
+        let held = HeldMessage { key: delivery.consumer, count: delivery.count, state: HeldState::Held };
+        self.held.insert(delivery.offset.0, held);
+    }
+
+    /// A delivery that nobody here waits for any more goes back.
+    fn bounce(&mut self, delivery: Delivery) {
+        self.hold(&delivery);
+        self.give_back(vec![delivery.offset]);
+    }
+
+    fn deliver(&mut self, queue: QueueId, delivery: Delivery, replies: &mut Replies) {
+        let key = delivery.consumer;
+        let Some(consumer) = self.consumers.get_mut(&key.number).filter(|c| !c.cancelled) else {
+            return self.bounce(delivery);
+        };
+        consumer.unwritten += 1;
+        if consumer.spec.no_ack {
+            consumer.unsettled.push_back(delivery.offset.0);
+        }
+        self.hold(&delivery);
+        let Delivery { offset, redelivered, message, .. } = delivery;
+        let event = ToChannel::Deliver { queue, consumer: key.number, offset, redelivered, message };
+        replies.push((key.connection, key.channel, event));
+    }
+
+    /// Publishes are answered: each exactly once, whatever is said again.
+    fn answer(&mut self, session: Session, ranges: &[(u64, u64)], confirmed: bool) {
+        let Some(publisher) = self.publishers.get_mut(&session) else { return };
+        for &(first, last) in ranges {
+            let start = match publisher.pending.front() {
+                Some(front) if front.sequence >= first => 0,
+                _ => publisher.pending.partition_point(|p| p.sequence < first),
+            };
+            let mut end = start;
+            let told = if confirmed { &mut publisher.confirmed } else { &mut publisher.refused };
+            while let Some(publish) = publisher.pending.get(end).filter(|p| p.sequence <= last) {
+                add(told, publish.sequence);
+                end += 1;
+            }
+            publisher.pending.drain(start..end);
+        }
+        self.answered.push(session);
+    }
+
+    /// Time passed: publishes that waited too long are nacked (§4.5), and
+    /// everything is said again to a leader that keeps silent.
+    pub(crate) fn tick(&mut self, now: Moment, node: NodeId, settings: &Settings) {
+        for (session, publisher) in &mut self.publishers {
+            let mut late = false;
+            while let Some(publish) = publisher.pending.front() {
+                if now.micros_since(publish.since) < settings.confirm_timeout {
+                    break;
+                }
+                add(&mut publisher.refused, publish.sequence);
+                publisher.pending.pop_front();
+                late = true;
+            }
+            if late {
+                self.answered.push(*session);
+            }
+        }
+        if !self.is_waiting() {
+            self.waiting_since = None;
+            return;
+        }
+        let since = *self.waiting_since.get_or_insert(now).max(&mut self.heard);
+        if self.attached && now.micros_since(since) >= self.patience {
+            let patience = self.patience.saturating_mul(2).min(settings.resend_after * 16);
+            self.attach(node, now, settings);
+            self.patience = patience;
+        }
+    }
+
+    /// The end of a turn: this turn's confirms as ranges, what was written.
+    pub(crate) fn flush(&mut self, queue: QueueId, replies: &mut Replies) {
+        let mut answered = std::mem::take(&mut self.answered);
+        for session in answered.drain(..) {
+            let Some(publisher) = self.publishers.get_mut(&session) else { continue };
+            let confirmed = std::mem::take(&mut publisher.confirmed);
+            let refused = std::mem::take(&mut publisher.refused);
+            let over = publisher.closed && publisher.pending.is_empty();
+            if !confirmed.is_empty() {
+                replies.push((session.connection, session.channel, ToChannel::Confirmed(queue, confirmed)));
+            }
+            if !refused.is_empty() {
+                replies.push((session.connection, session.channel, ToChannel::Refused(queue, refused)));
+            }
+            if over {
+                self.publishers.remove(&session);
+                self.ended.push_back(session);
+                self.say(ToLeader::EndSession { session });
+            }
+        }
+        self.answered = answered;
+        for number in std::mem::take(&mut self.wrote) {
+            let Some(consumer) = self.consumers.get_mut(&number) else { continue };
+            let messages = std::mem::take(&mut consumer.written);
+            let consumer = consumer.spec.key;
+            if messages > 0 {
+                self.say(ToLeader::Written { consumer, messages });
+            }
+        }
+    }
+
+    /// Forgets the oldest of the sessions ended lately.
+    pub(crate) fn trim(&mut self, settings: &Settings) {
+        while self.ended.len() > settings.ended_sessions {
+            self.ended.pop_front();
+        }
+    }
+
+    /// A reply that must not leave, for the lease is lost: as if it had never
+    /// been made. True if the reply goes.
+    pub(crate) fn unsay(&mut self, reply: &ToChannel) -> bool {
+        match reply {
+            ToChannel::Deliver { consumer, offset, .. } => {
+                self.held.remove(&offset.0);
+                if let Some(consumer) = self.consumers.get_mut(consumer) {
+                    consumer.unwritten = consumer.unwritten.saturating_sub(1);
+                    consumer.unsettled.retain(|unsettled| *unsettled != offset.0);
+                }
+                true
+            }
+            ToChannel::Got { found: Some((offset, ..)), .. } => {
+                if let Some(held) = self.held.remove(&offset.0) {
+                    self.gets.insert(held.key.number, held.key);
+                }
+                true
+            }
+            ToChannel::Got { get, found: None, .. } => {
+                let key = self.just_empty.iter().find(|key| key.number == *get).copied();
+                key.map(|key| self.gets.insert(key.number, key)).is_some() || key.is_some()
+            }
+            ToChannel::Purged { request, .. } | ToChannel::Counted { request, .. } => {
+                match self.just_answered.iter().find(|(_, q)| q.request == *request) {
+                    Some((number, question)) => {
+                        self.questions.insert(*number, *question);
+                        true
+                    }
+                    None => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
+    /// The queue is deleted: everybody hears of it, nothing waits (§5.6).
+    pub(crate) fn deleted(mut self, queue: QueueId, replies: &mut Replies) {
+        self.attached = false;
+        let mut sessions: Vec<Session> = self.publishers.keys().copied().collect();
+        sessions.sort_unstable();
+        for session in sessions {
+            self.answer(session, &[(0, u64::MAX)], false);
+        }
+        self.flush(queue, replies);
+        let mut consumers: Vec<&Consumer> = self.consumers.values().filter(|c| !c.cancelled).collect();
+        consumers.sort_unstable_by_key(|c| c.order);
+        for consumer in consumers {
+            let ConsumerKey { connection, channel, number, .. } = consumer.spec.key;
+            let event = if consumer.attached {
+                ToChannel::Cancelled { consumer: number }
+            } else {
+                ToChannel::Gone { request: number }
+            };
+            replies.push((connection, channel, event));
+        }
+        for key in self.gets.values() {
+            replies.push((key.connection, key.channel, ToChannel::Gone { request: key.number }));
+        }
+        for question in self.questions.values() {
+            replies.push((question.connection, question.channel, ToChannel::Gone { request: question.request }));
+        }
+    }
+}

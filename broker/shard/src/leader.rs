@@ -1,0 +1,683 @@
+//! The leader side of a queue: words of entry nodes in, proposals for the log
+//! and words for entry nodes out; and what commits, carried into the queue.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rustc_hash::FxHashMap;
+use warren_queue::{Leave, Options, Queue, Ready};
+use warren_replication::ledger::Ledger;
+use warren_replication::message::{
+    ConsumeOutcome, ConsumerSpec, Delivery, Held, SettleReason, ToEntry, ToLeader,
+};
+use warren_replication::replica::Replica;
+use warren_replication::step::{Action, Committed, Proposal};
+use warren_replication::types::{
+    Assignment, Boot, ConsumerKey, Epoch, Index, Moment, NodeId, Offset, Process, Session,
+};
+
+use crate::bodies::{Bodies, Budget, Wanted};
+use crate::outbox::Outbox;
+use crate::settings::Settings;
+use crate::takeover::{Takeover, Waits};
+
+/// Offsets of one settle record of a purge.
+const PURGE_BATCH: usize = 65_536;
+/// How often an unused queue is said to be unused, in microseconds.
+const UNUSED_RETRY: u64 = 1_000_000;
+
+/// What the leader needs to know of the world around the queue.
+pub(crate) struct World<'a> {
+    pub(crate) now: Moment,
+    pub(crate) me: Process,
+    pub(crate) lease: Moment,
+    pub(crate) live: &'a BTreeSet<Process>,
+    /// When processes that are not live any more were last seen live.
+    pub(crate) left: &'a BTreeMap<Process, Moment>,
+    /// The latest boot that the catalog has registered of a node.
+    pub(crate) boots: &'a FxHashMap<NodeId, Boot>,
+    /// The processes at the other ends of the links.
+    pub(crate) links: &'a FxHashMap<NodeId, Process>,
+    pub(crate) settings: &'a Settings,
+}
+
+impl World<'_> {
+    pub(crate) fn linked(&self, process: Process) -> bool {
+        process == self.me || self.links.get(&process.node) == Some(&process)
+    }
+
+    /// Whether a later boot of its node has been registered: it is no more.
+    pub(crate) fn is_over(&self, process: Process) -> bool {
+        self.boots.get(&process.node).is_some_and(|boot| *boot > process.boot)
+    }
+
+    /// Whether its clients count as gone: it is over, or neither live nor within
+    /// reach. It claims anew if that was a mistake (§6.8).
+    fn is_gone(&self, process: Process) -> bool {
+        self.is_over(process) || (!self.live.contains(&process) && !self.linked(process))
+    }
+}
+
+/// The replica as its leader uses it.
+pub(crate) struct Log<'a> {
+    pub(crate) now: Moment,
+    pub(crate) replica: &'a mut Replica,
+    pub(crate) actions: &'a mut Vec<Action>,
+}
+
+impl Log<'_> {
+    fn propose(&mut self, proposal: Proposal) {
+        self.replica.propose(self.now, proposal, self.actions);
+    }
+
+    fn ledger(&self) -> &Ledger {
+        self.replica.ledger()
+    }
+}
+
+#[derive(Debug)]
+struct Purge {
+    from: Process,
+    request: u64,
+    messages: u64,
+    /// Not committed yet.
+    rest: Ready,
+}
+
+#[derive(Debug)]
+pub(crate) struct Leader {
+    pub(crate) epoch: Epoch,
+    takeover: Takeover,
+    /// Made when the inherited log is committed.
+    queue: Option<Queue<ConsumerKey>>,
+    bodies: Bodies,
+    outboxes: BTreeMap<Process, Outbox>,
+    /// Words that have to wait (§6.4). As many as the entry nodes have unacked
+    /// messages and unanswered questions: each keeps what it said, and says it once.
+    waiting: VecDeque<(Process, ToLeader)>,
+    /// Who else wants to hear that an offset is settled, beside its holder.
+    askers: FxHashMap<u64, Vec<Process>>,
+    gets: VecDeque<ConsumerKey>,
+    purges: VecDeque<Purge>,
+    /// The horizon as far as proposed.
+    horizon: u64,
+    /// Processes whose clients are gone, with what they hold.
+    gone: BTreeSet<Process>,
+    /// Somebody left the queue by his own will.
+    left_unused: bool,
+    unused_said: Option<Moment>,
+    sessions_looked_at: Moment,
+    pub(crate) totals: (u64, u64, u64),
+}
+
+impl Leader {
+    pub(crate) fn new(assignment: &Assignment, world: &World<'_>, inherited: Index, ledger: &Ledger) -> Self {
+        let next = ledger.next_offset().0;
+        let mut takeover = Takeover::new(world.me, world.now, assignment, world.settings, inherited, next);
+        for (node, boot) in world.boots {
+            takeover.registered(*node, *boot);
+        }
+        Self {
+            epoch: assignment.epoch,
+            takeover,
+            queue: None,
+            bodies: Bodies::default(),
+            outboxes: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            askers: FxHashMap::default(),
+            gets: VecDeque::new(),
+            purges: VecDeque::new(),
+            horizon: 0,
+            gone: BTreeSet::new(),
+            left_unused: false,
+            unused_said: None,
+            sessions_looked_at: Moment(0),
+            totals: (0, 0, 0),
+        }
+    }
+
+    pub(crate) fn queue(&self) -> Option<&Queue<ConsumerKey>> {
+        self.queue.as_ref()
+    }
+
+    /// The catalog says more of this epoch.
+    pub(crate) fn assigned(&mut self, assignment: &Assignment) {
+        self.takeover.assigned(assignment);
+    }
+
+    /// The lease was lost before what the last turn said could leave.
+    pub(crate) fn resign(&mut self) {
+        self.takeover.resigned = true;
+    }
+
+    /// What consumers wait for, if they do.
+    pub(crate) fn waits(&mut self, world: &World<'_>) -> Option<Waits> {
+        let queue = self.queue.as_ref();
+        if self.takeover.resigned {
+            Some(Waits::Resigned)
+        } else if queue.is_none() {
+            Some(Waits::Log)
+        } else if !self.takeover.predecessor_over(world.now) {
+            Some(Waits::Predecessor)
+        } else if world.now >= world.lease {
+            Some(Waits::Lease)
+        } else if queue.is_some_and(|queue| !queue.is_open()) {
+            Some(Waits::Claims)
+        } else {
+            None
+        }
+    }
+
+    /// Whether anything here goes on as time passes.
+    pub(crate) fn wants_ticks(&self) -> bool {
+        let Some(queue) = &self.queue else { return true };
+        !queue.is_open()
+            || self.takeover.resigned
+            || !self.waiting.is_empty()
+            || !self.gone.is_empty()
+            || !self.gets.is_empty()
+            || self.left_unused
+            || (queue.first_ready().is_some() && queue.has_room())
+    }
+
+    /// A link broke: its consumers get nothing more until their entry node has
+    /// claimed anew; what it asked it will ask again.
+    pub(crate) fn link_down(&mut self, node: NodeId) {
+        self.gets.retain(|key| key.process.node != node);
+        let Some(queue) = &mut self.queue else { return };
+        for key in queue.consumers() {
+            if key.process.node == node {
+                queue.suspend(&key);
+            }
+        }
+    }
+
+    /// Membership or the catalog says that a boot is over, or a process is not
+    /// live and not within reach: its clients' deliveries come back (§6.8).
+    pub(crate) fn look_for_gone(&mut self, world: &World<'_>) {
+        let Some(queue) = &mut self.queue else { return };
+        let keys = queue.consumers();
+        let mut left = false;
+        for key in &keys {
+            if world.is_gone(key.process) {
+                queue.detach(key);
+                // Only a certain end counts for auto-delete, not a suspicion.
+                left |= world.is_over(key.process);
+            }
+        }
+        self.left_unused |= left;
+        let gone = &mut self.gone;
+        for (offset, _) in queue.held_by(|key| world.is_gone(key.process)) {
+            gone.extend(queue.holder(offset).map(|holder| holder.key.process));
+        }
+        self.waiting.retain(|(from, _)| !world.is_gone(*from));
+        self.gets.retain(|key| !world.is_gone(key.process));
+    }
+
+    /// A later boot of a node is registered.
+    pub(crate) fn registered(&mut self, node: NodeId, boot: Boot) {
+        self.takeover.registered(node, boot);
+        self.sessions_looked_at = Moment(0);
+    }
+
+    /// A word of an entry node, meant for this epoch.
+    pub(crate) fn word(&mut self, from: Process, word: ToLeader, log: &mut Log<'_>, world: &World<'_>) {
+        match word {
+            ToLeader::Publish { session, floor, prev, messages } => {
+                log.propose(Proposal::Publish { session, floor, prev, messages });
+            }
+            ToLeader::EndSession { session } => {
+                if log.ledger().sessions().get(&session).is_some() {
+                    log.propose(Proposal::EndSession(session));
+                }
+            }
+            ToLeader::Written { consumer, messages } => {
+                if let Some(queue) = &mut self.queue {
+                    queue.written(&consumer, messages);
+                }
+            }
+            ToLeader::Claim { .. } => {
+                // It says everything that still counts; what is unanswered follows.
+                self.waiting.retain(|(process, _)| *process != from);
+                self.waiting.push_back((from, word));
+                self.work_off(log, world);
+            }
+            word => {
+                if self.waiting.is_empty() && self.may(&word, world) {
+                    self.take(from, word, log);
+                } else {
+                    self.waiting.push_back((from, word));
+                }
+            }
+        }
+    }
+
+    /// Whether this word may be taken now (§6.4).
+    fn may(&mut self, word: &ToLeader, world: &World<'_>) -> bool {
+        match (word, self.waits(world)) {
+            (_, None) => true,
+            (ToLeader::Claim { .. }, Some(waits)) => waits != Waits::Log && self.queue.is_some(),
+            (ToLeader::Settle { .. } | ToLeader::Return { .. }, Some(waits)) => waits == Waits::Claims,
+            _ => false,
+        }
+    }
+
+    /// Takes what waited and need not any more.
+    fn work_off(&mut self, log: &mut Log<'_>, world: &World<'_>) {
+        for _ in 0..self.waiting.len() {
+            let Some((from, word)) = self.waiting.pop_front() else { return };
+            if self.may(&word, world) {
+                self.take(from, word, log);
+            } else {
+                self.waiting.push_back((from, word));
+            }
+        }
+    }
+
+    fn take(&mut self, from: Process, word: ToLeader, log: &mut Log<'_>) {
+        let Some(queue) = &mut self.queue else { return };
+        match word {
+            ToLeader::Claim { consumers, held, .. } => self.claim(from, &consumers, &held, log.ledger()),
+            ToLeader::Consume { spec } => {
+                let outcome = match queue.attach(spec.key, options(&spec)) {
+                    Ok(()) => ConsumeOutcome::Attached,
+                    Err(_) => ConsumeOutcome::ExclusiveUse,
+                };
+                self.left_unused = false;
+                let word = ToEntry::Consuming { consumer: spec.key, outcome };
+                self.outboxes.entry(from).or_default().consuming.push(word);
+            }
+            ToLeader::Cancel { consumer } => {
+                self.left_unused |= queue.detach(&consumer);
+            }
+            ToLeader::Settle { offsets, reason } => self.settle(from, offsets, reason, log),
+            ToLeader::Return { offsets } => {
+                let mut counting = Vec::with_capacity(offsets.len());
+                for (offset, count) in offsets {
+                    // A return counts only from its holder, as the next count (§6.8).
+                    let holder = queue.holder(offset.0).filter(|holder| holder.key.process == from && holder.count + 1 == count);
+                    match holder {
+                        // The holder hears of what is on its way.
+                        Some(holder) if holder.leaving => {}
+                        Some(_) => {
+                            queue.give_back(offset.0);
+                            counting.push((offset, count));
+                        }
+                        None => self.outboxes.entry(from).or_default().returned.push(offset),
+                    }
+                }
+                if !counting.is_empty() {
+                    log.propose(Proposal::Return { offsets: counting });
+                }
+            }
+            ToLeader::Get { key } => {
+                if !self.gets.contains(&key) {
+                    self.gets.push_back(key);
+                }
+            }
+            ToLeader::Purge { request } => {
+                let ranges = queue.purge();
+                let mut rest = Ready::default();
+                for range in &ranges {
+                    rest.insert_range(range.clone());
+                }
+                let mut all = ranges.into_iter().flatten().map(Offset).peekable();
+                while all.peek().is_some() {
+                    let offsets = all.by_ref().take(PURGE_BATCH).collect();
+                    log.propose(Proposal::Settle { offsets, reason: SettleReason::Purged });
+                }
+                self.purges.push_back(Purge { from, request, messages: rest.len(), rest });
+                self.answer_purges();
+            }
+            ToLeader::Count { request } => {
+                let counts = queue.counts();
+                let word = ToEntry::Counted { request, ready: counts.ready, consumers: counts.consumers };
+                self.outboxes.entry(from).or_default().answers.push(word);
+            }
+            ToLeader::Publish { .. } | ToLeader::EndSession { .. } | ToLeader::Written { .. } => {}
+        }
+    }
+
+    fn settle(&mut self, from: Process, mut offsets: Vec<Offset>, reason: SettleReason, log: &mut Log<'_>) {
+        let Some(queue) = &mut self.queue else { return };
+        offsets.retain(|offset| {
+            // The holder hears of the commit anyway.
+            let holds = queue.holder(offset.0).is_some_and(|holder| holder.key.process == from);
+            match queue.settle(offset.0) {
+                Leave::Unknown => {
+                    // Settled before, and committed: it is told so.
+                    self.outboxes.entry(from).or_default().settled.push(*offset);
+                    false
+                }
+                leave => {
+                    if !holds {
+                        self.askers.entry(offset.0).or_default().push(from);
+                    }
+                    leave == Leave::Leaving
+                }
+            }
+        });
+        if !offsets.is_empty() {
+            log.propose(Proposal::Settle { offsets, reason });
+        }
+    }
+
+    /// A claim sets everything of its process to what it says (§6.8): it is the
+    /// first word of an epoch, or of a link over which nothing else is on its way.
+    fn claim(&mut self, from: Process, consumers: &[ConsumerSpec], held: &[Held], ledger: &Ledger) {
+        let Some(queue) = &mut self.queue else { return };
+        self.takeover.claimed(from);
+        self.gone.remove(&from);
+        self.gets.retain(|key| key.process != from);
+        self.purges.retain(|purge| purge.from != from);
+        for key in queue.consumers() {
+            if key.process == from && !consumers.iter().any(|spec| spec.key == key) {
+                queue.detach(&key);
+            }
+        }
+        for spec in consumers {
+            // Whoever was attached stays attached; two who want the queue alone
+            // were never both attached.
+            let _ = queue.attach(spec.key, options(spec));
+        }
+        let claimed: BTreeSet<u64> = held.iter().map(|held| held.offset.0).collect();
+        for (offset, _) in queue.held_by(|key| key.process == from) {
+            if !claimed.contains(&offset) {
+                // It never arrived there, so no client has seen it.
+                queue.release(offset);
+            }
+        }
+        for held in held {
+            queue.claim(held.offset.0, held.consumer, held.count, ledger.count(held.offset));
+        }
+    }
+
+    /// An entry is committed.
+    pub(crate) fn committed(
+        &mut self,
+        committed: Committed,
+        ledger: &Ledger,
+        budget: &mut Budget,
+        world: &World<'_>,
+    ) {
+        let Committed { index, first_offset, weights, entry, confirmed, settled, returned, ignored, horizon } = committed;
+        for (session, ranges) in confirmed {
+            self.totals.0 += ranges.iter().map(|(first, last)| last - first + 1).sum::<u64>();
+            self.outbox(session.process).confirm(session, ranges);
+        }
+        let Some(queue) = &mut self.queue else {
+            if !weights.is_empty() {
+                self.takeover.next_offset = first_offset.0 + weights.len() as u64;
+            }
+            if index >= self.takeover.inherited {
+                self.inherit(ledger, world);
+            }
+            return;
+        };
+        if !weights.is_empty() {
+            if let Some(entry) = &entry {
+                self.bodies.committed(entry, first_offset.0, queue, budget, world.settings);
+            }
+            queue.published(first_offset.0, &weights);
+        }
+        queue.set_horizon(horizon.0);
+        self.totals.2 += settled.len() as u64;
+        let mut last: Option<(Process, Vec<Offset>)> = None;
+        for offset in settled {
+            match queue.settled(offset.0) {
+                Some(key) => {
+                    // Runs of one holder cost one look-up.
+                    match &mut last {
+                        Some((process, offsets)) if *process == key.process => offsets.push(offset),
+                        _ => {
+                            if let Some((process, mut offsets)) = last.replace((key.process, vec![offset])) {
+                                self.outboxes.entry(process).or_default().settled.append(&mut offsets);
+                            }
+                        }
+                    }
+                }
+                None => {
+                    self.bodies.forget(offset.0, budget);
+                    for purge in &mut self.purges {
+                        if purge.rest.remove(offset.0) {
+                            break;
+                        }
+                    }
+                }
+            }
+            if !self.askers.is_empty() {
+                for process in self.askers.remove(&offset.0).unwrap_or_default() {
+                    self.outboxes.entry(process).or_default().settled.push(offset);
+                }
+            }
+        }
+        if let Some((process, mut offsets)) = last {
+            self.outboxes.entry(process).or_default().settled.append(&mut offsets);
+        }
+        for (offset, _) in returned {
+            if let Some(key) = queue.returned(offset.0) {
+                self.outboxes.entry(key.process).or_default().returned.push(offset);
+            }
+        }
+        for offset in ignored {
+            for process in self.askers.remove(&offset.0).unwrap_or_default() {
+                self.outboxes.entry(process).or_default().settled.push(offset);
+            }
+        }
+        self.answer_purges();
+    }
+
+    /// The inherited log is committed: the queue is what the ledger says, shut
+    /// until everybody has claimed.
+    fn inherit(&mut self, ledger: &Ledger, world: &World<'_>) {
+        let maybe_delivered = ledger.horizon().0.min(self.takeover.next_offset);
+        let next = ledger.next_offset().0;
+        let mut queue = Queue::new(world.settings.window, ledger.live().iter(), next, maybe_delivered);
+        queue.set_horizon(ledger.horizon().0);
+        self.horizon = ledger.horizon().0;
+        self.queue = Some(queue);
+    }
+
+    fn answer_purges(&mut self) {
+        while self.purges.front().is_some_and(|purge| purge.rest.is_empty()) {
+            let Some(Purge { from, request, messages, .. }) = self.purges.pop_front() else { return };
+            self.outbox(from).answers.push(ToEntry::Purged { request, messages });
+        }
+    }
+
+    /// Publishes that were known already (§4.8).
+    pub(crate) fn repeated(&mut self, session: Session, confirmed: Vec<(u64, u64)>, refused: Vec<(u64, u64)>) {
+        let outbox = self.outbox(session.process);
+        outbox.confirm(session, confirmed);
+        outbox.refuse(session, refused);
+    }
+
+    /// A predecessor is missing (§4.8).
+    pub(crate) fn again(&mut self, session: Session, from: u64) {
+        self.outbox(session.process).again(session, from);
+    }
+
+    fn outbox(&mut self, process: Process) -> &mut Outbox {
+        self.outboxes.entry(process).or_default()
+    }
+
+    /// Everything that can go on now. True if the queue is unused and is to be
+    /// deleted, should it be one of that kind.
+    pub(crate) fn pump(
+        &mut self,
+        log: &mut Log<'_>,
+        budget: &mut Budget,
+        world: &World<'_>,
+        auto_delete: bool,
+    ) -> bool {
+        self.end_dead_sessions(log, world);
+        let Some(queue) = &mut self.queue else { return false };
+        if !queue.is_open() && self.takeover.grace_over(world.now, world.live) {
+            queue.open();
+        }
+        self.work_off(log, world);
+        if self.waits(world).is_some() {
+            return false;
+        }
+        self.return_of_the_gone(log);
+        self.raise_horizon(log, world.settings);
+        self.serve_gets(log, budget);
+        self.deliver(log, budget);
+        self.left_unused &= auto_delete;
+        self.unused(world.now)
+    }
+
+    fn return_of_the_gone(&mut self, log: &mut Log<'_>) {
+        let Some(queue) = self.queue.as_mut().filter(|_| !self.gone.is_empty()) else { return };
+        let gone = std::mem::take(&mut self.gone);
+        let mut offsets = Vec::new();
+        for (offset, count) in queue.held_by(|key| gone.contains(&key.process)) {
+            if queue.give_back(offset) {
+                offsets.push((Offset(offset), count + 1));
+            }
+        }
+        if !offsets.is_empty() {
+            log.propose(Proposal::Return { offsets });
+        }
+    }
+
+    /// Messages at or above the horizon are never delivered, so it is put well
+    /// ahead of the first ready one, but only while somebody has room for more:
+    /// it says what may have been delivered, should this node die (§6.8).
+    fn raise_horizon(&mut self, log: &mut Log<'_>, settings: &Settings) {
+        let Some(queue) = &self.queue else { return };
+        if !queue.has_room() && self.gets.is_empty() {
+            return;
+        }
+        let first = queue.first_ready().unwrap_or(queue.next_offset());
+        if self.horizon < first + settings.horizon_ahead.div_ceil(2) {
+            self.horizon = first + settings.horizon_ahead;
+            log.propose(Proposal::Horizon(Offset(self.horizon)));
+        }
+    }
+
+    fn serve_gets(&mut self, log: &Log<'_>, budget: &mut Budget) {
+        let Some(queue) = &mut self.queue else { return };
+        while let Some(&key) = self.gets.front() {
+            let word = match queue.deliverable() {
+                Some(offset) => {
+                    let Some(message) = self.bodies.take(offset, budget) else {
+                        self.bodies.miss(offset);
+                        return;
+                    };
+                    let count = log.ledger().count(Offset(offset));
+                    let Some(got) = queue.get(key, weight(&message), count) else { return };
+                    self.totals.1 += 1;
+                    let offset = Offset(got.offset);
+                    let redelivered = got.redelivered;
+                    let delivery = Delivery { consumer: key, offset, count, redelivered, message };
+                    ToEntry::Got { delivery, ready: queue.counts().ready }
+                }
+                // Ready, but above the horizon.
+                None if queue.first_ready().is_some() => return,
+                None => ToEntry::Empty { key, ready: 0 },
+            };
+            self.gets.pop_front();
+            self.outboxes.entry(key.process).or_default().answers.push(word);
+        }
+    }
+
+    fn deliver(&mut self, log: &Log<'_>, budget: &mut Budget) {
+        let Some(queue) = &mut self.queue else { return };
+        while queue.has_room() {
+            let Some(offset) = queue.deliverable() else { return };
+            let Some(message) = self.bodies.take(offset, budget) else {
+                self.bodies.miss(offset);
+                return;
+            };
+            let count = log.ledger().count(Offset(offset));
+            let Some(given) = queue.deliver(weight(&message), count) else { return };
+            self.totals.1 += 1;
+            let delivery = Delivery {
+                consumer: given.key,
+                offset: Offset(given.offset),
+                count,
+                redelivered: given.redelivered,
+                message,
+            };
+            self.outboxes.entry(given.key.process).or_default().deliveries.push(delivery);
+        }
+    }
+
+    fn unused(&mut self, now: Moment) -> bool {
+        let used = self.queue.as_ref().is_none_or(|queue| queue.counts().consumers > 0);
+        self.left_unused &= !used;
+        if !self.left_unused || self.unused_said.is_some_and(|at| now.micros_since(at) < UNUSED_RETRY) {
+            return false;
+        }
+        self.unused_said = Some(now);
+        true
+    }
+
+    /// Sessions whose process is over leave the table by a record (§4.8).
+    fn end_dead_sessions(&mut self, log: &mut Log<'_>, world: &World<'_>) {
+        let linger = world.settings.session_linger;
+        if self.sessions_looked_at != Moment(0) && world.now.micros_since(self.sessions_looked_at) < linger / 16 {
+            return;
+        }
+        self.sessions_looked_at = world.now;
+        let long_gone = |process: Process| {
+            world.is_gone(process)
+                && world.left.get(&process).is_some_and(|since| world.now.micros_since(*since) >= linger)
+        };
+        let dead: Vec<Session> = log
+            .ledger()
+            .sessions()
+            .iter()
+            .map(|(session, _)| *session)
+            .filter(|session| world.is_over(session.process) || long_gone(session.process))
+            .collect();
+        for session in dead {
+            log.propose(Proposal::EndSession(session));
+        }
+    }
+
+    /// What to read for deliveries, if anything.
+    pub(crate) fn wanted(&mut self, settings: &Settings) -> Option<Wanted> {
+        self.bodies.wanted(self.queue.as_ref()?, settings)
+    }
+
+    /// The read was asked for under this number.
+    pub(crate) fn asked(&mut self, request: u64, wanted: Wanted) {
+        self.bodies.asked(request, wanted);
+    }
+
+    /// Bodies for deliveries arrived.
+    pub(crate) fn read(&mut self, request: u64, entries: &[bytes::Bytes], budget: &mut Budget, settings: &Settings) {
+        if let Some(queue) = &self.queue {
+            self.bodies.read(request, entries, queue, budget, settings);
+        }
+    }
+
+    /// Hands out what was gathered for entry nodes within reach; the others ask
+    /// again. True if anything of it needs the lease.
+    pub(crate) fn flush(&mut self, world: &World<'_>, mut say: impl FnMut(Process, ToEntry)) -> bool {
+        let mut leased = false;
+        self.outboxes.retain(|process, outbox| {
+            if !world.linked(*process) {
+                return false;
+            }
+            leased |= outbox.is_leased();
+            outbox.drain(|word| say(*process, word));
+            true
+        });
+        leased
+    }
+
+    /// It leads no more: what it kept is given up.
+    pub(crate) fn end(mut self, budget: &mut Budget) {
+        self.bodies.clear(budget);
+    }
+}
+
+fn options(spec: &ConsumerSpec) -> Options {
+    Options { prefetch: spec.prefetch, no_ack: spec.no_ack, exclusive: spec.exclusive, priority: spec.priority }
+}
+
+fn weight(message: &warren_replication::message::Message) -> u32 {
+    u32::try_from(message.weight()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,79 @@
+//! What a leader has to say to one entry node in this turn, gathered so that a
+//! turn costs a word of each kind and not one a message.
+
+use warren_replication::message::{Delivery, ToEntry};
+use warren_replication::types::{Offset, Session};
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    confirmed: Vec<(Session, Vec<(u64, u64)>)>,
+    refused: Vec<(Session, Vec<(u64, u64)>)>,
+    again: Vec<(Session, u64)>,
+    pub(crate) settled: Vec<Offset>,
+    pub(crate) returned: Vec<Offset>,
+    /// Before the deliveries: how a `basic.consume` ended.
+    pub(crate) consuming: Vec<ToEntry>,
+    pub(crate) deliveries: Vec<Delivery>,
+    /// Answers to get, purge and count.
+    pub(crate) answers: Vec<ToEntry>,
+}
+
+fn merge(into: &mut Vec<(Session, Vec<(u64, u64)>)>, session: Session, ranges: Vec<(u64, u64)>) {
+    if ranges.is_empty() {
+        return;
+    }
+    let Some((last, known)) = into.last_mut().filter(|(last, _)| *last == session) else {
+        into.push((session, ranges));
+        return;
+    };
+    debug_assert_eq!(*last, session);
+    for (first, end) in ranges {
+        match known.last_mut() {
+            Some((_, upto)) if *upto + 1 == first => *upto = end,
+            _ => known.push((first, end)),
+        }
+    }
+}
+
+impl Outbox {
+    pub(crate) fn confirm(&mut self, session: Session, ranges: Vec<(u64, u64)>) {
+        merge(&mut self.confirmed, session, ranges);
+    }
+
+    pub(crate) fn refuse(&mut self, session: Session, ranges: Vec<(u64, u64)>) {
+        merge(&mut self.refused, session, ranges);
+    }
+
+    pub(crate) fn again(&mut self, session: Session, from: u64) {
+        self.again.push((session, from));
+    }
+
+    /// Whether anything in it needs the lease (§6.7).
+    pub(crate) fn is_leased(&self) -> bool {
+        !self.deliveries.is_empty() || !self.answers.is_empty()
+    }
+
+    /// Everything, in causal order: what ends a hold before what begins one.
+    pub(crate) fn drain(&mut self, mut say: impl FnMut(ToEntry)) {
+        for (session, ranges) in self.confirmed.drain(..) {
+            say(ToEntry::Confirmed { session, ranges });
+        }
+        for (session, ranges) in self.refused.drain(..) {
+            say(ToEntry::Refused { session, ranges });
+        }
+        for (session, from) in self.again.drain(..) {
+            say(ToEntry::Again { session, from });
+        }
+        if !self.settled.is_empty() {
+            say(ToEntry::Settled { offsets: std::mem::take(&mut self.settled) });
+        }
+        if !self.returned.is_empty() {
+            say(ToEntry::Returned { offsets: std::mem::take(&mut self.returned) });
+        }
+        self.consuming.drain(..).for_each(&mut say);
+        if !self.deliveries.is_empty() {
+            say(ToEntry::Deliver { deliveries: std::mem::take(&mut self.deliveries) });
+        }
+        self.answers.drain(..).for_each(&mut say);
+    }
+}

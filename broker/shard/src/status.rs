@@ -1,0 +1,63 @@
+//! A queue as an operator sees it: its state is a word and the reason for it.
+
+use warren_replication::replica::MirrorState;
+use warren_replication::types::{NodeId, QueueId};
+
+use crate::cell::Cell;
+use crate::leader::World;
+use crate::step::QueueStatus;
+use crate::takeover::Waits;
+
+/// The status of a queue, if the catalog has shown it here.
+pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<QueueStatus> {
+    let assignment = cell.assignment()?.clone();
+    let leading = cell.leader().is_some();
+    let waits = cell.leader_mut().and_then(|leader| leader.waits(world));
+    let (counts, totals) = cell.leader().map_or((None, (0, 0, 0)), |leader| (leader.queue().map(|q| q.counts()), leader.totals));
+    let copy = cell.copy();
+    let live = copy.map_or(0, |copy| copy.replica.ledger().live().len());
+    let log = copy.map_or((0, 0, 0), |copy| {
+        (copy.replica.last().index.0, copy.replica.durable().0, copy.replica.commit().0)
+    });
+    let in_sync = assignment.isr.len();
+    let wanted = assignment.min_in_sync as usize;
+    let state = if assignment.leader.is_none() {
+        ("down", "no member of the in-sync or eligible set can lead".to_owned())
+    } else if !leading {
+        ("running", "led by another node".to_owned())
+    } else if in_sync < wanted {
+        ("short", format!("{in_sync} of at least {wanted} members are in sync: publishes are kept and not confirmed"))
+    } else {
+        match waits {
+            None => ("running", String::new()),
+            Some(Waits::Log) => ("taking-over", "the inherited log is being committed".to_owned()),
+            Some(Waits::Predecessor) => ("taking-over", "the last leader's lease may still run: no deliveries yet".to_owned()),
+            Some(Waits::Claims) => ("taking-over", "nodes are still to say what their clients hold".to_owned()),
+            Some(Waits::Lease) => ("paused", "this node has no lease: no deliveries".to_owned()),
+            Some(Waits::Resigned) => ("resigned", "this node lost its lease: another leader is being elected".to_owned()),
+        }
+    };
+    let mut mirrors: Vec<(NodeId, u64, Option<String>)> = Vec::new();
+    for mirror in copy.filter(|_| leading).map(|copy| copy.replica.mirrors(world.now)).unwrap_or_default() {
+        let why = (!mirror.in_sync).then(|| match mirror.state {
+            MirrorState::Unreachable => "out of reach".to_owned(),
+            MirrorState::Comparing => "its log is being compared".to_owned(),
+            MirrorState::Installing => "it starts anew from a checkpoint".to_owned(),
+            MirrorState::CatchingUp => format!("catching up, {} ms behind", mirror.behind / 1000),
+            MirrorState::Current => "about to be in sync".to_owned(),
+        });
+        mirrors.push((mirror.node, mirror.durable.map_or(0, |index| index.0), why));
+    }
+    Some(QueueStatus {
+        queue,
+        leading,
+        state,
+        ready: counts.map_or(live, |counts| counts.ready),
+        unacked: counts.map_or(0, |counts| counts.unacked),
+        bytes: counts.map_or(0, |counts| counts.bytes),
+        consumers: counts.map_or(0, |counts| counts.consumers),
+        log,
+        mirrors,
+        totals,
+    })
+}

@@ -1,0 +1,100 @@
+//! What a new leader waits for before it delivers, gets, counts, settles or
+//! decides anything: its inherited log to commit (§6.4), its predecessor's
+//! lease to be over (§6.7), and the claims of the live entry nodes (§6.8).
+
+use std::collections::BTreeSet;
+
+use warren_replication::types::{Assignment, Boot, Index, Moment, NodeId, Process};
+
+use crate::settings::Settings;
+
+/// Why a leader does not serve consumers yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// The inherited log is not committed.
+    Log,
+    /// The predecessor's lease may still run.
+    Predecessor,
+    /// Entry nodes have not claimed yet.
+    Claims,
+    /// This node has no lease.
+    Lease,
+    /// It lost its lease in this epoch and has resigned.
+    Resigned,
+}
+
+/// The state of one takeover.
+#[derive(Debug)]
+pub(crate) struct Takeover {
+    predecessor: Option<Process>,
+    /// The predecessor may deliver until then.
+    wait_until: Moment,
+    grace_until: Moment,
+    /// Nobody led before: nobody holds anything.
+    first_reign: bool,
+    /// The last index of the inherited log, the epoch's start included.
+    pub(crate) inherited: Index,
+    /// The next offset at the end of the inherited log, as far as committed.
+    pub(crate) next_offset: u64,
+    claimed: BTreeSet<Process>,
+    /// The lease was lost at the last moment: nothing leased in this epoch again.
+    pub(crate) resigned: bool,
+}
+
+impl Takeover {
+    pub(crate) fn new(
+        me: Process,
+        now: Moment,
+        assignment: &Assignment,
+        settings: &Settings,
+        inherited: Index,
+        next_offset: u64,
+    ) -> Self {
+        // An earlier process of this very node has ended, or this one would not
+        // run; and this process' own lease is the one that it checks.
+        let predecessor = assignment.predecessor.filter(|p| p.node != me.node && !assignment.predecessor_released);
+        Self {
+            predecessor,
+            wait_until: now.plus_micros(settings.lease_wait()),
+            grace_until: now.plus_micros(settings.reattach_grace),
+            first_reign: assignment.predecessor.is_none(),
+            inherited,
+            next_offset,
+            claimed: BTreeSet::new(),
+            resigned: false,
+        }
+    }
+
+    /// The catalog says more of the same epoch.
+    pub(crate) fn assigned(&mut self, assignment: &Assignment) {
+        if assignment.predecessor_released {
+            self.predecessor = None;
+        }
+    }
+
+    /// A later boot of the predecessor's node ends the wait for it (§6.7).
+    pub(crate) fn registered(&mut self, node: NodeId, boot: Boot) {
+        if self.predecessor.is_some_and(|p| p.node == node && p.boot < boot) {
+            self.predecessor = None;
+        }
+    }
+
+    pub(crate) fn claimed(&mut self, process: Process) {
+        self.claimed.insert(process);
+    }
+
+    /// Whether the predecessor has certainly stopped delivering.
+    pub(crate) fn predecessor_over(&mut self, now: Moment) -> bool {
+        if self.predecessor.is_some() && now >= self.wait_until {
+            self.predecessor = None;
+        }
+        self.predecessor.is_none()
+    }
+
+    /// Whether everybody who may hold something has said so, or had the time to.
+    pub(crate) fn grace_over(&self, now: Moment, live: &BTreeSet<Process>) -> bool {
+        self.first_reign
+            || now >= self.grace_until
+            || (!live.is_empty() && live.iter().all(|process| self.claimed.contains(process)))
+    }
+}
