@@ -1,1 +1,295 @@
-//! stub
+//! Who belongs to the cluster, who is alive, and what the cluster has agreed on.
+//!
+//! * [`catalog`]: what is agreed on, a pure state machine; `raft/` agrees on it.
+//! * [`placement`]: where queues should live, pure.
+//! * `gossip.rs`, `liveness.rs`: who seems alive.
+//! * `lease/`: node leases (§6.7). `controller.rs`: elections (§6).
+//! * `join.rs`: forming, joining, registering. `office.rs`: what the Raft leader
+//!   does for the others; `service.rs` and `peers.rs` carry it over the wire.
+//! * `propose.rs`: a command's way to the leader, in batches.
+//!
+//! All of it runs on a small runtime of its own and on one address of its own
+//! (UDP for gossip, TCP for the catalog), so that a broker under load starves
+//! neither heartbeats nor leases.
+
+pub mod catalog;
+pub mod clock;
+pub mod config;
+pub mod placement;
+
+mod controller;
+mod core;
+mod gossip;
+mod join;
+mod lease;
+mod liveness;
+mod office;
+mod peers;
+mod propose;
+mod raft;
+mod service;
+mod start;
+mod view;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLockReadGuard};
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+use warren_replication::types::{Moment, NodeId, Process};
+use warren_store::{ClusterId, Database, StoreError};
+
+use crate::catalog::{Change, Command, Outcome, State};
+use crate::core::Core;
+use crate::propose::Proposal;
+use crate::start::Prepared;
+
+pub use crate::config::{MembershipConfig, Timing};
+pub use crate::gossip::Load;
+pub use crate::propose::ProposeError;
+pub use crate::view::{NodeView, RaftRole};
+
+/// Who is told what the catalog became. Called in log order, from one task,
+/// under a read lock of the state: look things up in the `state` given (not by
+/// [`Membership::state`]), be quick, never wait.
+pub trait Observer: Send + Sync {
+    /// The state was put in place as a whole: at the start, or by a snapshot.
+    fn reset(&self, state: &State);
+
+    /// These changes led to this state.
+    fn applied(&self, state: &State, changes: &[Change]);
+}
+
+/// Why a node could not get into its cluster. None of these mends itself.
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address} for cluster membership: {error}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Gossip did not start.
+    #[error("gossip did not start: {0}")]
+    Gossip(String),
+    /// The folder belongs elsewhere.
+    #[error("this data folder belongs to cluster {own}, the cluster at {at} is {theirs}")]
+    OtherCluster {
+        /// What the folder says.
+        own: ClusterId,
+        /// What the others say.
+        theirs: ClusterId,
+        /// Where they are.
+        at: SocketAddr,
+    },
+    /// A new node sees two clusters of its cluster's name.
+    #[error("there are several clusters named `{name}` here ({found}); this node cannot tell which one to join")]
+    SeveralClusters {
+        /// The name.
+        name: String,
+        /// Their ids.
+        found: String,
+    },
+    /// The cluster does not take this node.
+    #[error("the cluster refuses this node: {0}")]
+    Refused(String),
+    /// The catalog's own data or settings are at fault.
+    #[error("the catalog cannot start: {0}")]
+    Catalog(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It was stopped meanwhile, or had joined before.
+    #[error("membership has stopped")]
+    Stopped,
+}
+
+/// A node's membership; clones are handles to the same. When the last one is
+/// dropped it ends as by a crash: without a word to the others.
+#[derive(Clone)]
+pub struct Membership {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    handle: Handle,
+    runtime: Mutex<Option<Runtime>>,
+    prepared: Mutex<Option<Prepared>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.get_mut().take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Membership {
+    /// Reads who this node is, makes this boot durable, and takes the membership
+    /// address. Nothing is answered yet.
+    ///
+    /// # Errors
+    /// If the address is taken or the store fails.
+    pub fn open(config: MembershipConfig, database: Arc<Database>) -> Result<Self, MembershipError> {
+        let (runtime, core, prepared) = start::prepare(config, database)?;
+        let inner = Inner {
+            core,
+            handle: runtime.handle().clone(),
+            runtime: Mutex::new(Some(runtime)),
+            prepared: Mutex::new(Some(prepared)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Forms or joins the cluster, or finds this node's place in it, and
+    /// registers this boot (§1). Returns when the catalog applied here holds it;
+    /// before that no peer may be answered about a queue. A new node also waits,
+    /// for a bounded time, until the expected number of nodes is there.
+    ///
+    /// # Errors
+    /// If the cluster refuses this node, or this node the cluster.
+    pub async fn join(&self, observer: Arc<dyn Observer>) -> Result<(), MembershipError> {
+        let prepared = self.inner.prepared.lock().take().ok_or(MembershipError::Stopped)?;
+        let core = self.inner.core.clone();
+        let joined = self.inner.handle.spawn(async move { start::run(core, prepared, observer).await });
+        joined.await.map_err(|_| MembershipError::Stopped)?
+    }
+
+    /// This process.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        self.inner.core.process
+    }
+
+    /// Where others reach gossip and the catalog of this node.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.inner.core.address
+    }
+
+    /// The cluster that this node belongs to, once it does.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.inner.core.peers.cluster()
+    }
+
+    /// The catalog as applied here. Applying waits while this is held.
+    #[must_use]
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.inner.core.catalog.state()
+    }
+
+    /// The index of the catalog's log that is applied here.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.inner.core.catalog.applied()
+    }
+
+    /// Proposes a command and waits until every node that holds a lease has
+    /// applied it (§6.7), the observer of this node included.
+    ///
+    /// # Errors
+    /// If the catalog refuses it, or no leader takes it in time; it may then yet
+    /// be applied.
+    pub async fn propose(&self, command: Command) -> Result<Outcome, ProposeError> {
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + self.inner.core.config.timing.propose;
+        let proposal = Proposal { command, deadline, answer };
+        self.inner.core.proposals.send(proposal).await.map_err(|_| ProposeError::Stopped)?;
+        answered.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// Until when this node's lease runs (§6.7); `Moment(0)`: it has none.
+    #[must_use]
+    pub fn lease(&self) -> watch::Receiver<Moment> {
+        self.inner.core.lease.subscribe()
+    }
+
+    /// Registered processes that seem alive, this one always included.
+    #[must_use]
+    pub fn live(&self) -> watch::Receiver<BTreeSet<Process>> {
+        self.inner.core.liveness.live()
+    }
+
+    /// All other registered nodes with the address of their peer links.
+    #[must_use]
+    pub fn peers(&self) -> watch::Receiver<Vec<(NodeId, SocketAddr)>> {
+        self.inner.core.liveness.links()
+    }
+
+    /// All nodes of the cluster, for people.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeView> {
+        view::nodes(&self.inner.core)
+    }
+
+    /// Streams to a process were reset. Cheap; call it for each reset. If the
+    /// process does not answer either, its queues get other leaders without
+    /// waiting for gossip (§6.1).
+    pub fn suspect(&self, process: Process) {
+        self.inner.handle.spawn(liveness::suspect(self.inner.core.clone(), process));
+    }
+
+    /// Tells the other nodes how loaded this one is.
+    pub fn set_load(&self, load: Load) {
+        let core = self.inner.core.clone();
+        self.inner.handle.spawn(async move {
+            if let Some(gossip) = core.gossip() {
+                gossip.set_load(&load).await;
+            }
+        });
+    }
+
+    /// Tells the other nodes which alarms this one has; empty: none.
+    pub fn set_alarms(&self, alarms: Vec<String>) {
+        let core = self.inner.core.clone();
+        self.inner.handle.spawn(async move {
+            if let Some(gossip) = core.gossip() {
+                gossip.set_alarms(&alarms).await;
+            }
+        });
+    }
+
+    /// Takes a stopped node out of the cluster for good.
+    ///
+    /// # Errors
+    /// If the node is alive or unknown, or (without `force`) has the last copy
+    /// of a queue; or if no leader takes it in time.
+    pub async fn forget(&self, node: NodeId, force: bool) -> Result<(), ProposeError> {
+        let core = self.inner.core.clone();
+        let deadline = Instant::now() + core.config.timing.propose;
+        let forgotten = self.inner.handle.spawn(async move { propose::forget(&core, node, force, deadline).await });
+        forgotten.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// Returns when this node's part in the catalog has failed (its disk has),
+    /// with the reason: the process must end. Pending for ever otherwise.
+    pub async fn failed(&self) -> String {
+        start::failed(&self.inner.core).await
+    }
+
+    /// Stops on purpose: gives up the lease, hands every queue that this node
+    /// leads to an in-sync mirror (§6.5), says good-bye, and ends. Clients must
+    /// be disconnected and shards idle before: nothing is delivered afterwards.
+    pub async fn shutdown(&self) {
+        let core = self.inner.core.clone();
+        // A runtime that is gone has nothing to say good-bye with.
+        let _ = self.inner.handle.spawn(async move { start::farewell(&core).await }).await;
+        self.halt();
+    }
+
+    /// Ends at once, as a crash does: nobody is told, nothing is handed over.
+    pub fn halt(&self) {
+        if let Some(runtime) = self.inner.runtime.lock().take() {
+            runtime.shutdown_timeout(Duration::ZERO);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The controller (§6): runs on every node, acts on the Raft leader's. It turns
+//! liveness into elections, takes reconfigurations a step further, and keeps
+//! Raft's voters as many as they should be. [`decide`] is pure; the driver
+//! proposes what it says and looks again when anything moves.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use tokio::time::Instant;
+use warren_replication::types::{NodeId, Process};
+
+use crate::catalog::{Command, State, next_reconfiguration};
+use crate::core::Core;
+use crate::office::Denied;
+
+/// How often the controller looks without being asked to, and how long it waits
+/// after a proposal that came to nothing.
+const ROUND: Duration = Duration::from_millis(250);
+/// Steps of reconfigurations in one command batch.
+const STEPS: usize = 256;
+/// A learner that lacks fewer entries than this may vote.
+const CAUGHT_UP: u64 = 64;
+
+/// What the controller knows of who lives.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// Registered processes that seem alive.
+    pub(crate) live: BTreeSet<Process>,
+    /// Those among the registered that gossip lost, or a majority found dead.
+    pub(crate) dead: BTreeSet<Process>,
+    /// Those among the dead that gossip lost too, and whose exclusive and
+    /// transient queues are still to be dropped.
+    pub(crate) departed: BTreeSet<Process>,
+}
+
+/// What is to be proposed.
+pub(crate) fn decide(state: &State, view: &View) -> Vec<Command> {
+    let mut commands: Vec<Command> =
+        view.departed.iter().map(|process| Command::DropProcess { process: *process }).collect();
+    // Who is neither live nor dead yet is given time.
+    let registered = state.nodes().map(|node| node.process);
+    let spared: BTreeSet<Process> = registered.filter(|process| !view.dead.contains(process)).collect();
+    if state.needs_election(&spared) {
+        commands.push(Command::Elect {
+            dead: view.dead.iter().copied().collect(),
+            live: view.live.iter().copied().collect(),
+            unwilling: Vec::new(),
+            queues: Vec::new(),
+        });
+    }
+    commands.extend(next_reconfiguration(state, &view.live, STEPS));
+    commands
+}
+
+/// What the driver remembers while it is in office.
+struct Office {
+    term: u64,
+    since: Instant,
+    dropped: BTreeSet<Process>,
+}
+
+/// Watches, decides, proposes; as long as membership runs.
+pub(crate) async fn run(core: Arc<Core>) {
+    let Some(raft) = core.raft() else { return };
+    let mut metrics = raft.server_metrics();
+    let mut verdicts = core.liveness.verdicts();
+    let mut nodes = core.catalog.nodes();
+    // Processes that this one saw alive: their absence is their death, not this
+    // node's being new.
+    let mut witnessed = BTreeSet::new();
+    let mut office: Option<Office> = None;
+    loop {
+        metrics.borrow_and_update();
+        verdicts.borrow_and_update();
+        nodes.borrow_and_update();
+        witnessed.extend(core.liveness.live_list());
+        match (core.leading(), &mut office) {
+            (None, _) => office = None,
+            (Some(term), Some(held)) if held.term == term => {}
+            (Some(term), _) => {
+                office = Some(Office { term, since: Instant::now(), dropped: BTreeSet::new() });
+            }
+        }
+        if let Some(office) = &mut office {
+            act(&core, office, &witnessed).await;
+        }
+        tokio::select! {
+            changed = metrics.changed() => if changed.is_err() { return },
+            changed = verdicts.changed() => if changed.is_err() { return },
+            changed = nodes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(ROUND) => {}
+        }
+    }
+}
+
+async fn act(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) {
+    let view = look(core, office, witnessed);
+    let commands = decide(&core.catalog.state(), &view);
+    if !commands.is_empty() {
+        for command in &commands {
+            if let Command::Elect { dead, .. } = command {
+                tracing::info!(?dead, "electing for the queues of dead processes and for those that are down");
+            }
+        }
+        // Not waited for until all lease holders have applied it: a dead one
+        // would hold up what comes next. What it did not do is decided anew.
+        match tokio::time::timeout(ROUND * 4, core.commit(commands)).await {
+            Ok(Ok(_)) => office.dropped.extend(view.departed),
+            Ok(Err(Denied::NotLeader)) => return,
+            Ok(Err(error)) => tracing::warn!(%error, "the controller's proposal failed"),
+            Err(_) => tracing::warn!("the controller's proposal is not answered"),
+        }
+    }
+    if let Err(error) = keep_voters(core).await {
+        tracing::debug!(%error, "the catalog's voters are not yet as they should be");
+    }
+}
+
+fn look(core: &Core, office: &Office, witnessed: &BTreeSet<Process>) -> View {
+    let convicted = core.liveness.convicted();
+    let live: BTreeSet<Process> =
+        core.liveness.live_list().into_iter().filter(|process| !convicted.contains(process)).collect();
+    let state = core.catalog.state();
+    let absent = state.nodes().map(|node| node.process).filter(|process| !live.contains(process));
+    // One full detector interval after taking office whoever was not heard is
+    // dead (§6.1); before, whoever was heard once and is no more.
+    let settled = office.since.elapsed() >= core.config.timing.detector();
+    let dead: BTreeSet<Process> = absent
+        .filter(|process| settled || convicted.contains(process) || (witnessed.contains(process) && core.liveness.lost(process)))
+        .collect();
+    let departed =
+        dead.iter().filter(|process| core.liveness.lost(process) && !office.dropped.contains(process)).copied().collect();
+    View { live, dead, departed }
+}
+
+/// How many of so many members vote: all up to three, then the largest odd
+/// number up to five.
+pub(crate) const fn voters_wanted(members: usize) -> usize {
+    match members {
+        0..=3 => members,
+        4 => 3,
+        _ => 5,
+    }
+}
+
+/// Makes one learner a voter, or one voter a learner, if there are too few or
+/// too many.
+async fn keep_voters(core: &Core) -> Result<(), Denied> {
+    let Some(raft) = core.raft() else { return Ok(()) };
+    let Ok(_one_at_a_time) = core.belonging.try_lock() else { return Ok(()) };
+    let (members, voters, last, replication) = {
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow();
+        let membership = metrics.membership_config.membership();
+        let members: Vec<u64> = membership.nodes().map(|(id, _)| *id).collect();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        (members, voters, metrics.last_log_index.unwrap_or(0), metrics.replication.clone())
+    };
+    let wanted = voters_wanted(members.len());
+    let live = |id: u64| core.liveness.live_process(NodeId(id)).is_some();
+    if voters.len() < wanted {
+        let caught_up = |id: u64| {
+            let matched = replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
+            matched.is_some_and(|matched| matched.index + CAUGHT_UP >= last)
+        };
+        let learner = members.iter().copied().find(|id| !voters.contains(id) && live(*id) && caught_up(*id));
+        if let Some(learner) = learner {
+            raft.change_membership(ChangeMembers::AddVoterIds([learner].into()), true).await?;
+            tracing::info!(node = %NodeId(learner), "a node votes in the catalog from now on");
+        }
+    } else if voters.len() > wanted {
+        let surplus = voters.iter().copied().filter(|id| *id != core.node().0).min_by_key(|id| live(*id));
+        if let Some(surplus) = surplus {
+            raft.change_membership(ChangeMembers::RemoveVoters([surplus].into()), true).await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voters_are_odd_beyond_three_and_at_most_five() {
+        let wanted: Vec<usize> = (1..=8).map(voters_wanted).collect();
+        assert_eq!(wanted, [1, 2, 3, 3, 5, 5, 5, 5]);
+    }
+}

@@ -1,0 +1,294 @@
+//! Which processes this node holds for live: those that gossip does, less those
+//! whose streams were reset and whose catalog port then refused a connection. A
+//! killed process is so found within milliseconds, a silent one by gossip.
+//!
+//! The controller convicts on more: a majority of the other live nodes must
+//! have found the same (§6.1). All of it only triggers; what is safe is decided
+//! by the catalog.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use warren_peer::catalog::SuspectReport;
+use warren_replication::types::{NodeId, Process};
+
+use crate::core::Core;
+use crate::gossip::Roster;
+use crate::service::to_wire;
+
+/// When a suspect's port is tried, after the reset: a process that dies closes
+/// its streams a little before its ports.
+const PROBES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(10), Duration::from_millis(30), Duration::from_millis(80)];
+const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
+/// How often old suspicions are looked through.
+const SWEEP: Duration = Duration::from_millis(200);
+/// How much later each further voter stands for Raft leader, so that they do
+/// not split the votes.
+const STAGGER: Duration = Duration::from_millis(60);
+
+/// What this node thinks of the others' processes.
+pub(crate) struct Liveness {
+    me: Process,
+    live: watch::Sender<BTreeSet<Process>>,
+    /// Those that gossip holds for live, registered or not, suspected or not.
+    gossiped: Mutex<BTreeSet<Process>>,
+    links: watch::Sender<Vec<(NodeId, SocketAddr)>>,
+    suspicions: Mutex<Suspicions>,
+    /// Something to look at again.
+    poke: Notify,
+    /// For the controller: a verdict may have changed.
+    verdicts: watch::Sender<()>,
+    hastening: AtomicBool,
+}
+
+#[derive(Default)]
+struct Suspicions {
+    /// Found dead by this node.
+    found: BTreeMap<Process, Instant>,
+    /// Found dead by others, told to this one as Raft leader.
+    reports: BTreeMap<Process, BTreeMap<NodeId, Instant>>,
+    probing: BTreeSet<Process>,
+}
+
+impl Liveness {
+    pub(crate) fn new(me: Process) -> Self {
+        Self {
+            me,
+            live: watch::channel(BTreeSet::from([me])).0,
+            gossiped: Mutex::default(),
+            links: watch::channel(Vec::new()).0,
+            suspicions: Mutex::default(),
+            poke: Notify::new(),
+            verdicts: watch::channel(()).0,
+            hastening: AtomicBool::new(false),
+        }
+    }
+
+    /// Registered processes that seem alive, this one always included.
+    pub(crate) fn live(&self) -> watch::Receiver<BTreeSet<Process>> {
+        self.live.subscribe()
+    }
+
+    pub(crate) fn live_list(&self) -> Vec<Process> {
+        self.live.borrow().iter().copied().collect()
+    }
+
+    pub(crate) fn live_process(&self, node: NodeId) -> Option<Process> {
+        self.live.borrow().iter().find(|process| process.node == node).copied()
+    }
+
+    /// Whether gossip holds a process for dead, or has not heard of it.
+    pub(crate) fn lost(&self, process: &Process) -> bool {
+        *process != self.me && !self.gossiped.lock().contains(process)
+    }
+
+    /// Where the links of all other registered nodes are dialled.
+    pub(crate) fn links(&self) -> watch::Receiver<Vec<(NodeId, SocketAddr)>> {
+        self.links.subscribe()
+    }
+
+    /// Fires when the controller should look again.
+    pub(crate) fn verdicts(&self) -> watch::Receiver<()> {
+        self.verdicts.subscribe()
+    }
+
+    /// Another node found a process dead.
+    pub(crate) fn reported(&self, suspect: Process, by: NodeId) {
+        if suspect != self.me {
+            self.suspicions.lock().reports.entry(suspect).or_default().insert(by, Instant::now());
+            self.verdicts.send_replace(());
+        }
+    }
+
+    /// Those that a majority of the other live nodes found dead, this node's own
+    /// finding counted.
+    pub(crate) fn convicted(&self) -> BTreeSet<Process> {
+        let suspicions = self.suspicions.lock();
+        let suspects: BTreeSet<Process> = suspicions.found.keys().chain(suspicions.reports.keys()).copied().collect();
+        let live = self.live.borrow();
+        let convicts = suspects.into_iter().filter(|suspect| {
+            let found_it = |node: NodeId| {
+                (node == self.me.node && suspicions.found.contains_key(suspect))
+                    || suspicions.reports.get(suspect).is_some_and(|by| by.contains_key(&node))
+            };
+            let others: Vec<NodeId> =
+                live.iter().map(|process| process.node).filter(|node| *node != suspect.node).collect();
+            2 * others.iter().filter(|node| found_it(**node)).count() > others.len()
+        });
+        convicts.collect()
+    }
+
+    fn condemn(&self, suspect: Process) {
+        self.suspicions.lock().found.insert(suspect, Instant::now());
+        self.verdicts.send_replace(());
+        self.poke.notify_one();
+    }
+
+    /// Forgets findings that gossip did not bear out in time.
+    fn sweep(&self, memory: Duration) {
+        let mut suspicions = self.suspicions.lock();
+        suspicions.found.retain(|_, at| at.elapsed() < memory);
+        for by in suspicions.reports.values_mut() {
+            by.retain(|_, at| at.elapsed() < memory);
+        }
+        suspicions.reports.retain(|_, by| !by.is_empty());
+    }
+
+    fn found(&self) -> Vec<Process> {
+        self.suspicions.lock().found.keys().copied().collect()
+    }
+}
+
+/// Streams to a process were reset: finds out whether it still answers, and if
+/// not, tells whom it concerns.
+pub(crate) async fn suspect(core: Arc<Core>, suspect: Process) {
+    let liveness = &core.liveness;
+    if suspect == liveness.me || !liveness.live.borrow().contains(&suspect) {
+        return;
+    }
+    if !liveness.suspicions.lock().probing.insert(suspect) {
+        return;
+    }
+    let refused = refuses(&core, suspect.node).await;
+    liveness.suspicions.lock().probing.remove(&suspect);
+    if refused {
+        tracing::info!(node = %suspect.node, "a node's streams were reset and its port refuses: taken for dead");
+        liveness.condemn(suspect);
+        tell_leader(&core, suspect).await;
+    }
+}
+
+async fn refuses(core: &Core, node: NodeId) -> bool {
+    let Some(address) = core.peers.address(node) else { return true };
+    for pause in PROBES {
+        tokio::time::sleep(pause).await;
+        match tokio::time::timeout(PROBE_TIMEOUT, TcpStream::connect(&address)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return true,
+        }
+    }
+    false
+}
+
+async fn tell_leader(core: &Core, suspect: Process) {
+    let Some(leader) = core.leader().filter(|leader| *leader != suspect.node && *leader != core.node()) else { return };
+    let Ok(mut client) = core.peers.client(leader) else { return };
+    let header = Some(core.peers.header(leader));
+    let report = SuspectReport { header, suspect: Some(to_wire(suspect, None)) };
+    // Told again when the next leader takes office, if this one does not hear.
+    let _ = tokio::time::timeout(PROBE_TIMEOUT, client.suspect(report)).await;
+}
+
+/// Keeps liveness as gossip, the catalog and suspicions are.
+pub(crate) async fn run(core: Arc<Core>) {
+    let Some(mut roster) = core.gossip().map(crate::gossip::Gossip::roster) else { return };
+    let Some(mut raft) = core.raft().map(crate::raft::Raft::server_metrics) else { return };
+    let mut nodes = core.catalog.nodes();
+    let mut leader = None;
+    let mut last_links = BTreeMap::new();
+    let memory = core.config.timing.detector() * 2;
+    loop {
+        core.liveness.sweep(memory);
+        let seen = roster.borrow_and_update().clone();
+        nodes.borrow_and_update();
+        refresh(&core, &seen, &mut last_links);
+        let current = raft.borrow_and_update().current_leader.map(NodeId);
+        if current != leader {
+            leader = current;
+            for suspect in core.liveness.found() {
+                tell_leader(&core, suspect).await;
+            }
+        }
+        hasten_if_leaderless(&core, leader);
+        tokio::select! {
+            changed = roster.changed() => if changed.is_err() { return },
+            changed = nodes.changed() => if changed.is_err() { return },
+            changed = raft.changed() => if changed.is_err() { return },
+            () = core.liveness.poke.notified() => {}
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}
+
+fn refresh(core: &Core, roster: &Roster, last_links: &mut BTreeMap<NodeId, SocketAddr>) {
+    let own = core.peers.cluster();
+    let ours = roster.values().filter(|seen| own.is_some() && seen.record.cluster() == own);
+    let mut seen_live = BTreeSet::from([core.process]);
+    for seen in ours {
+        let process = seen.record.process();
+        if process.node != core.node() {
+            core.peers.heard(process.node, seen.record.catalog);
+            last_links.insert(process.node, seen.record.peer);
+            seen_live.insert(process);
+        }
+    }
+    core.liveness.gossiped.lock().clone_from(&seen_live);
+    let mut links = Vec::new();
+    {
+        let state = core.catalog.state();
+        seen_live.retain(|process| *process == core.process || state.is_registered(process));
+        for node in state.nodes().filter(|node| node.id() != core.node()) {
+            let address = last_links.get(&node.id()).copied().or_else(|| node.addresses.peer.parse().ok());
+            links.extend(address.map(|address| (node.id(), address)));
+        }
+    }
+    for suspect in core.liveness.found() {
+        seen_live.remove(&suspect);
+    }
+    let news = core.liveness.live.send_if_modified(|live| replace(live, seen_live));
+    core.liveness.links.send_if_modified(|current| replace(current, links));
+    if news {
+        core.liveness.verdicts.send_replace(());
+    }
+}
+
+fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
+    let changed = *place != value;
+    *place = value;
+    changed
+}
+
+/// If the Raft leader's process is gone, stands for leader as soon as the others
+/// may vote again, instead of waiting for the silence to be long enough.
+fn hasten_if_leaderless(core: &Arc<Core>, leader: Option<NodeId>) {
+    let Some(leader) = leader.filter(|leader| *leader != core.node()) else { return };
+    let registered = core.catalog.state().node(leader).is_some();
+    if !registered || core.liveness.live_process(leader).is_some() {
+        return;
+    }
+    if core.liveness.hastening.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let core = core.clone();
+    tokio::spawn(async move {
+        stand_for_leader(&core, leader).await;
+        core.liveness.hastening.store(false, Ordering::Release);
+    });
+}
+
+async fn stand_for_leader(core: &Core, gone: NodeId) {
+    let Some(raft) = core.raft() else { return };
+    let mut metrics = raft.server_metrics();
+    let live: BTreeSet<NodeId> = core.liveness.live.borrow().iter().map(|process| process.node).collect();
+    let rank = {
+        let metrics = metrics.borrow();
+        let mut voters = metrics.membership_config.voter_ids().filter(|voter| live.contains(&NodeId(*voter)));
+        voters.position(|voter| voter == core.node().0)
+    };
+    let Some(rank) = rank.and_then(|rank| u32::try_from(rank).ok()) else { return };
+    let patience = core.config.timing.election_max + Duration::from_millis(10) + STAGGER * rank;
+    let moved = metrics.wait_for(|metrics| metrics.current_leader != Some(gone.0));
+    if tokio::time::timeout(patience, moved).await.is_err() && core.liveness.live_process(gone).is_none() {
+        tracing::info!(node = %gone, "the catalog's leader is gone: standing for election");
+        // Raft that has stopped needs no election.
+        let _ = raft.trigger().elect().await;
+    }
+}
