@@ -158,6 +158,17 @@ impl Database {
     }
 }
 
+impl Drop for Database {
+    /// A clean stop vouches for everything (§5.5d).
+    fn drop(&mut self) {
+        let sequence = self.db.latest_sequence_number();
+        let kept = self.db.flush_wal(true).map_err(StoreError::from);
+        if let Err(error) = kept.and_then(|()| self.vouched.get_mut().write(sequence)) {
+            tracing::warn!(%error, "the store was closed without its last sync");
+        }
+    }
+}
+
 /// A column family that `open` has opened.
 pub(crate) fn column<'a>(db: &'a DB, name: &'static str) -> Result<&'a ColumnFamily, StoreError> {
     db.cf_handle(name).ok_or(StoreError::Identity("a column family is missing"))

@@ -60,11 +60,20 @@ impl Vouched {
         Ok(())
     }
 
-    /// Notes that everything up to `sequence` is on disk. `sequence` was read
-    /// *before* the synced write that proves it: a write beside it that asked
-    /// for no sync may have got a higher number since.
+    /// Notes that everything up to `sequence` is on disk, at most once in
+    /// [`INTERVAL`]. `sequence` was read *before* the synced write that proves
+    /// it: a write beside it that asked for no sync may have got a higher
+    /// number since.
     pub(crate) fn note(&mut self, sequence: u64) -> Result<(), StoreError> {
-        if sequence <= self.sequence || self.written.is_some_and(|written| written.elapsed() < INTERVAL) {
+        if self.written.is_some_and(|written| written.elapsed() < INTERVAL) {
+            return Ok(());
+        }
+        self.write(sequence)
+    }
+
+    /// Notes it at once.
+    pub(crate) fn write(&mut self, sequence: u64) -> Result<(), StoreError> {
+        if sequence <= self.sequence {
             return Ok(());
         }
         let bytes = ((u128::from(sequence) << 64) | u128::from(!sequence)).to_be_bytes();
