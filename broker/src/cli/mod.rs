@@ -1,1 +1,89 @@
-//! (being written)
+//! The command line. One file a command, all of one shape: `Args` says what can
+//! be asked, `run` does it and says how the process ends.
+
+pub mod client;
+mod cluster;
+mod config;
+mod error;
+mod node;
+mod output;
+mod permissions;
+mod policy;
+mod queues;
+mod server;
+mod status;
+mod user;
+mod vhost;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+
+/// Warren: a RabbitMQ-compatible message broker cluster.
+#[derive(Debug, Parser)]
+#[command(name = "warren", version, about, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one node of a cluster.
+    Server(server::Args),
+    /// Run a whole cluster on this machine.
+    Cluster(cluster::Args),
+    /// Show the cluster's nodes, who leads the catalog, and alarms.
+    Status(status::Args),
+    /// Show queues: leader, mirrors, in sync or why not, messages, rates.
+    Queues(queues::Args),
+    /// Check, apply, list and explain policies.
+    Policy(policy::Args),
+    /// Change which nodes belong to the cluster.
+    Node(node::Args),
+    /// Manage users.
+    User(user::Args),
+    /// Manage virtual hosts.
+    Vhost(vhost::Args),
+    /// Manage what users may do in a virtual host.
+    Permissions(permissions::Args),
+    /// Check and show node configuration.
+    Config(config::Args),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Server(args) => server::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Queues(args) => queues::run(&args),
+        Command::Policy(args) => policy::run(&args),
+        Command::Node(args) => node::run(&args),
+        Command::User(args) => user::run(&args),
+        Command::Vhost(args) => vhost::run(&args),
+        Command::Permissions(args) => permissions::run(&args),
+        Command::Config(args) => config::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(CliError::Closed) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&format!("warren: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

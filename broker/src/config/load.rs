@@ -41,7 +41,14 @@ pub fn load(
     let config = figment.extract::<Config>().map_err(|errors| {
         errors.into_iter().map(|error| Problem { path: error.path.clone(), reason: reason(&error.kind) }).collect()
     });
-    let config = config.and_then(|config| {
+    let config = config.and_then(|mut config: Config| {
+        if let Some(file) = &file {
+            let here = |key: &str| {
+                let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+                file.sets(&path) && !environment.layer.sets(&path) && !command_line.sets(&path)
+            };
+            beside(file.path(), &mut config, here);
+        }
         let problems = config.problems();
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     });
@@ -58,6 +65,20 @@ pub fn load(
         };
         ConfigError::Invalid(problems.into_iter().map(blame).collect())
     })
+}
+
+/// Paths that a file says are seen from the file's own folder, others from the
+/// working directory.
+fn beside(file: &Path, config: &mut Config, said_here: impl Fn(&str) -> bool) {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    if said_here("node.data") {
+        config.node.data = folder.join(&config.node.data);
+    }
+    for (key, path) in [("node.pid-file", &mut config.node.pid_file), ("policy.file", &mut config.policy.file)] {
+        if let Some(path) = path.as_mut().filter(|_| said_here(key)) {
+            *path = folder.join(&*path);
+        }
+    }
 }
 
 /// The dotted names of all options with their defaults, in order; absent by
@@ -214,6 +235,17 @@ mod tests {
     }
 
     #[test]
+    fn a_files_paths_are_seen_from_its_folder() {
+        let file = file("[node]\ndata = \"d\"\npid-file = \"p\"\n");
+        let folder = file.path().parent().unwrap();
+        let config = load(Some(file.path()), pairs(&[("WARREN_POLICY__FILE", "q")]), &pairs(&[("node.pid-file", "x")]));
+        let config = config.unwrap();
+        assert_eq!(config.node.data, folder.join("d"));
+        assert_eq!(config.node.pid_file.unwrap(), Path::new("x"));
+        assert_eq!(config.policy.file.unwrap(), Path::new("q"));
+    }
+
+    #[test]
     fn a_texts_digits_stay_a_text_and_lists_are_read() {
         let environment = pairs(&[
             ("WARREN_USERS__DEFAULT_PASSWORD", "0123"),
@@ -240,7 +272,7 @@ mod tests {
                 "[amqp]\n\nheartbeat = \"6x\"\n",
                 r#"FILE:3:1: amqp.heartbeat: invalid value string "6x", expected a time such as "600ms", "5s", "2m", "1h" or "1d""#,
             ),
-            ("[node]\nnmae = \"x\"\n", "FILE:2:1: node.nmae: unknown key, expected one of data, name, shards"),
+            ("[node]\nnmae = \"x\"\n", "FILE:2:1: node.nmae: unknown key, expected one of data, name, pid-file, shards"),
             ("\n[amqq]\nx = 1\n", "FILE:2:2: amqq: unknown key, expected one of alarms, amqp, cluster,"),
             ("[amqp]\nlisten = 5672\n", "FILE:2:1: amqp.listen: invalid type: found"),
             ("[log]\nlevel = \"loud\"\n", r#"FILE:2:1: log.level: invalid value "loud", expected one of off, error,"#),
@@ -288,6 +320,10 @@ mod tests {
             let path: Vec<String> = option.split('.').map(str::to_owned).collect();
             assert!(source.sets(&path), "{option} is not in the sample");
             if let Some(default) = default {
+                if option == "node.data" {
+                    assert_eq!(config.node.data, whole.path().parent().unwrap().join("data"));
+                    continue;
+                }
                 let value = said.find_value(&option).unwrap();
                 assert_eq!(plain(&value), plain(&default), "{option} in the sample is not the default");
             }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use error::{ConfigError, Problem};
+pub(crate) use load::reason;
 pub use load::{load, options};
 pub use source::{Place, SourceError, SourceFile};
 pub use units::{Period, Share, Size, UnitError};
@@ -29,8 +30,8 @@ pub struct Config {
     pub amqp: AmqpConfig,
     /// Where peers reach this node.
     pub peer: PeerConfig,
-    /// Where gossip goes.
-    pub gossip: GossipConfig,
+    /// Where gossip and the catalog go.
+    pub membership: MembershipConfig,
     /// Management API, metrics and health.
     pub http: HttpConfig,
     /// Which cluster, and how it is found.
@@ -57,6 +58,8 @@ pub struct NodeConfig {
     pub data: PathBuf,
     /// Queue shards, 0 = one for each core.
     pub shards: usize,
+    /// Where the process writes its number while it runs.
+    pub pid_file: Option<PathBuf>,
 }
 
 /// `[amqp]`
@@ -92,13 +95,13 @@ pub struct PeerConfig {
     pub advertise: Option<String>,
 }
 
-/// `[gossip]`
+/// `[membership]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct GossipConfig {
-    /// Where gossip (UDP) is taken.
+pub struct MembershipConfig {
+    /// Where gossip (UDP) and the catalog (TCP, same port) are taken.
     pub listen: SocketAddr,
-    /// The `host:port` that the other nodes gossip with, if it is not `listen`.
+    /// The `host:port` under which the other nodes reach it, if it is not `listen`.
     pub advertise: Option<String>,
 }
 
@@ -118,7 +121,7 @@ pub struct HttpConfig {
 pub struct ClusterConfig {
     /// The cluster's name; nodes of other clusters are refused.
     pub name: String,
-    /// Gossip addresses (`host:port`) of some nodes; the first one forms a new
+    /// Membership addresses (`host:port`) of some nodes; the first one forms a new
     /// cluster. Empty = a cluster of this node alone.
     pub seeds: Vec<String>,
     /// How many nodes a new cluster waits for before it forms; absent = as many
@@ -214,13 +217,13 @@ pub struct UserConfig {
     pub default_user: String,
     /// Its password.
     pub default_password: String,
-    /// Whether the user `guest` may connect from the node's own machine only.
-    pub guest_loopback_only: bool,
+    /// Users who may connect from the node's own machine only.
+    pub loopback_only: Vec<String>,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { name: "warren-1".to_owned(), data: PathBuf::from("data"), shards: 0 }
+        Self { name: "warren-1".to_owned(), data: PathBuf::from("data"), shards: 0, pid_file: None }
     }
 }
 
@@ -245,7 +248,7 @@ impl Default for PeerConfig {
     }
 }
 
-impl Default for GossipConfig {
+impl Default for MembershipConfig {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 7200)), advertise: None }
     }
@@ -296,7 +299,7 @@ impl Default for UserConfig {
         Self {
             default_user: "guest".to_owned(),
             default_password: "guest".to_owned(),
-            guest_loopback_only: true,
+            loopback_only: vec!["guest".to_owned()],
         }
     }
 }
@@ -317,8 +320,8 @@ impl PeerConfig {
     }
 }
 
-impl GossipConfig {
-    /// The address that the other nodes gossip with.
+impl MembershipConfig {
+    /// The address under which the other nodes reach gossip and catalog.
     #[must_use]
     pub fn advertised(&self) -> String {
         advertised(self.advertise.as_deref(), self.listen)
@@ -379,18 +382,18 @@ impl Config {
             expect(
                 is_host_and_port(seed),
                 &format!("cluster.seeds.{index}"),
-                "expected host:port, the gossip address of a node",
+                "expected host:port, the membership address of a node",
             );
         }
         expect(self.cluster.expected_size != Some(0), "cluster.expected-size", "expected at least 1");
         expect(
             self.cluster.size() == 1 || !seeds.is_empty(),
             "cluster.expected-size",
-            "more than one node, but cluster.seeds is empty: expected the gossip address of at least one node",
+            "more than one node, but cluster.seeds is empty: expected the membership address of at least one node",
         );
         for (section, listen, advertise) in [
             ("peer", self.peer.listen, &self.peer.advertise),
-            ("gossip", self.gossip.listen, &self.gossip.advertise),
+            ("membership", self.membership.listen, &self.membership.advertise),
             ("http", self.http.listen, &self.http.advertise),
         ] {
             match advertise {

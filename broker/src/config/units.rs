@@ -127,7 +127,7 @@ fn number(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// Writes a number with the largest unit that divides it.
 fn spell(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
-    match units.iter().find(|(_, factor)| value >= *factor && value % factor == 0) {
+    match units.iter().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor)) {
         Some((unit, factor)) => write!(f, "{}{unit}", value / factor),
         None => write!(f, "{value}{}", units.last().map_or("", |(unit, _)| unit)),
     }

@@ -1,0 +1,232 @@
+//! What the management API says, as both its server and the command line know it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// One word for programs: `unavailable`, `not_found`, `not_authorised`, …
+    pub error: String,
+    /// A sentence for people.
+    pub reason: String,
+}
+
+/// `GET /health` of a node that serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthView {
+    /// Always `ok`.
+    pub status: String,
+    /// The node's name.
+    pub node: String,
+}
+
+/// `GET /api/nodes`: the cluster as the asked node sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Who answers.
+    pub answered_by: String,
+    /// Who leads the catalog, if it is known.
+    pub raft_leader: Option<String>,
+    /// All nodes, by name.
+    pub nodes: Vec<NodeRow>,
+}
+
+/// One node of the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Its configured name.
+    pub name: String,
+    /// Its identity, in hexadecimal.
+    pub id: String,
+    /// Its disk's identity, in hexadecimal.
+    pub incarnation: String,
+    /// Its latest registered start.
+    pub boot: u64,
+    /// The version that it runs, if it lives.
+    pub version: Option<String>,
+    /// Whether gossip holds it for alive.
+    pub alive: bool,
+    /// Its part in the catalog: `leader`, `follower` or `learner`.
+    pub raft: String,
+    /// Where clients connect.
+    pub amqp: String,
+    /// Where its management API is.
+    pub http: String,
+    /// Queues that it leads.
+    pub leads: u64,
+    /// What it is alarmed about: `memory`, `disk`.
+    pub alarms: Vec<String>,
+}
+
+/// One queue, cluster-wide.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueRow {
+    /// Its name.
+    pub name: String,
+    /// Its virtual host.
+    pub vhost: String,
+    /// Its identity; a re-declared queue of the same name has another.
+    pub id: u64,
+    /// The mode of its plan: `mirror`.
+    pub mode: String,
+    /// The node that leads it, if one does.
+    pub leader: Option<String>,
+    /// The other nodes that should hold it.
+    pub mirrors: Vec<String>,
+    /// The nodes that have all of it, the leader among them.
+    pub in_sync: Vec<String>,
+    /// The leader's reign.
+    pub epoch: u64,
+    /// `running`, or one word for what it is instead.
+    pub state: String,
+    /// Why, if it is not simply running; and why mirrors are not in sync.
+    pub why: String,
+    /// Messages ready to be delivered.
+    pub ready: u64,
+    /// Messages delivered and not acknowledged.
+    pub unacked: u64,
+    /// Consumers on all nodes.
+    pub consumers: u32,
+    /// Bytes of ready and unacknowledged messages.
+    pub bytes: u64,
+    /// Messages a second, lately.
+    pub rates: Rates,
+}
+
+/// Messages a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Taken from publishers.
+    pub publish: f64,
+    /// Handed to consumers.
+    pub deliver: f64,
+    /// Gone for good.
+    pub settle: f64,
+}
+
+/// What a node knows of the queues that it leads, by queue id:
+/// `GET /api/local/queues`, for the other nodes.
+pub type LocalQueues = BTreeMap<u64, LocalQueue>;
+
+/// The leader's part of a [`QueueRow`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LocalQueue {
+    /// `running`, or one word for what it is instead.
+    pub state: String,
+    /// Why.
+    pub why: String,
+    /// Nodes that are not in sync, and why not.
+    pub lagging: BTreeMap<String, String>,
+    /// Messages ready to be delivered.
+    pub ready: u64,
+    /// Messages delivered and not acknowledged.
+    pub unacked: u64,
+    /// Consumers on all nodes.
+    pub consumers: u32,
+    /// Bytes of ready and unacknowledged messages.
+    pub bytes: u64,
+    /// Messages a second, lately.
+    pub rates: Rates,
+}
+
+/// `POST /api/policies`: a whole policy file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyText {
+    /// The file's name, for its mistakes.
+    pub file: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// The answer to a policy file that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoliciesApplied {
+    /// The revision in force.
+    pub revision: u64,
+    /// Policies in force.
+    pub policies: usize,
+    /// False if the same policies were in force before.
+    pub changed: bool,
+}
+
+/// `GET /api/policies`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoliciesView {
+    /// The revision in force.
+    pub revision: u64,
+    /// In the order in which they are tried.
+    pub policies: Vec<PolicyRow>,
+}
+
+/// One policy in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRow {
+    /// Its name.
+    pub name: String,
+    /// Its virtual host.
+    pub vhost: String,
+    /// Which queues' names it is for.
+    pub pattern: String,
+    /// What it applies to: `queues`, …
+    pub apply_to: String,
+    /// The higher one wins.
+    pub priority: i64,
+    /// Its mode: `mirror`.
+    pub mode: String,
+    /// What it asks for, in words.
+    pub definition: String,
+}
+
+/// `GET /api/policies/explain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The queue's name.
+    pub queue: String,
+    /// Its virtual host.
+    pub vhost: String,
+    /// The policy that won, if one did.
+    pub policy: Option<String>,
+    /// Why that one, in sentences.
+    pub because: Vec<String>,
+    /// The plan that it gives, in words.
+    pub plan: String,
+    /// What the queue has now, if it exists.
+    pub now: Option<String>,
+}
+
+/// `PUT /api/users/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutUser {
+    /// The new password; absent = as it is.
+    pub password: Option<String>,
+    /// The new tags; absent = as they are.
+    pub tags: Option<Vec<String>>,
+    /// Refuse if the user is there already (`true`) or is not there (`false`).
+    pub create: bool,
+}
+
+/// One user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// The name.
+    pub name: String,
+    /// `administrator`, `monitoring`, …
+    pub tags: Vec<String>,
+    /// What the user may do, by virtual host.
+    pub permissions: BTreeMap<String, PermissionsView>,
+}
+
+/// Regular expressions for the names that a user may configure, write and read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermissionsView {
+    /// Declare and delete.
+    pub configure: String,
+    /// Publish and bind to.
+    pub write: String,
+    /// Consume and bind from.
+    pub read: String,
+}

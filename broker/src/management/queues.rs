@@ -1,0 +1,191 @@
+//! Queues, cluster-wide: what the catalog says of each, with what its leader
+//! says of it. Every node tells what it leads at [`LOCAL`]; the node that is
+//! asked puts them together.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Query, State as Shared};
+use serde::Deserialize;
+use tokio::task::JoinSet;
+use warren_membership::catalog::{Queue, State};
+use warren_replication::types::{NodeId, QueueId};
+
+use super::Api;
+use super::access::Reader;
+use super::model::{LocalQueue, LocalQueues, QueueRow, Rates};
+
+/// Where a node tells of the queues that it leads.
+pub(super) const LOCAL: &str = "/api/local/queues";
+
+/// How long another node may take to tell of its queues.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Deserialize)]
+pub(super) struct Filter {
+    vhost: Option<String>,
+    name: Option<String>,
+}
+
+/// What is known of the queues of each node: `Err` says why not.
+type Told = BTreeMap<NodeId, Result<LocalQueues, String>>;
+
+pub(super) async fn local(_: Reader, Shared(api): Shared<Api>) -> Json<LocalQueues> {
+    Json(led_here(&api).await)
+}
+
+async fn led_here(api: &Api) -> LocalQueues {
+    let statuses = api.cluster.statuses().await;
+    let catalog = api.cluster.catalog();
+    let led = statuses.into_iter().filter(|status| status.leading).map(|status| {
+        let lagging = status.mirrors.into_iter().filter_map(|(node, _, why)| Some((node_name(&catalog, node), why?)));
+        let queue = LocalQueue {
+            state: status.state.0.to_owned(),
+            why: status.state.1,
+            lagging: lagging.collect(),
+            ready: status.ready,
+            unacked: status.unacked,
+            consumers: status.consumers,
+            bytes: status.bytes,
+            rates: api.sampler.rates(status.queue),
+        };
+        (status.queue.0, queue)
+    });
+    led.collect()
+}
+
+pub(super) async fn list(
+    Reader { authorization }: Reader,
+    Shared(api): Shared<Api>,
+    Query(filter): Query<Filter>,
+) -> Json<Vec<QueueRow>> {
+    let told = ask_all(&api, &authorization).await;
+    let catalog = api.cluster.catalog();
+    let wanted = |queue: &Queue| {
+        filter.vhost.as_ref().is_none_or(|vhost| *vhost == queue.vhost)
+            && filter.name.as_ref().is_none_or(|name| *name == queue.name)
+    };
+    let mut rows: Vec<QueueRow> =
+        catalog.queues().filter(|(_, queue)| wanted(queue)).map(|(id, queue)| row(&catalog, id, queue, &told)).collect();
+    rows.sort_by(|a, b| (&a.vhost, &a.name).cmp(&(&b.vhost, &b.name)));
+    Json(rows)
+}
+
+/// Asks every live node for the queues that it leads, all at once.
+async fn ask_all(api: &Api, authorization: &str) -> Told {
+    let mut others = Vec::new();
+    let mut told = Told::new();
+    let mut here = None;
+    {
+        let catalog = api.cluster.catalog();
+        let live = api.cluster.live();
+        for node in catalog.nodes() {
+            if node.name == api.cluster.name() {
+                here = Some(node.id());
+            } else if live.iter().any(|process| process.node == node.id()) {
+                others.push((node.id(), node.addresses.http.clone()));
+            } else {
+                told.insert(node.id(), Err("is down".to_owned()));
+            }
+        }
+    }
+    let mut asking = JoinSet::new();
+    for (node, address) in others {
+        let authorization = authorization.to_owned();
+        asking.spawn_blocking(move || (node, ask(&address, &authorization)));
+    }
+    if let Some(here) = here {
+        told.insert(here, Ok(led_here(api).await));
+    }
+    while let Some(answer) = asking.join_next().await {
+        if let Ok((node, queues)) = answer {
+            told.insert(node, queues);
+        }
+    }
+    told
+}
+
+fn ask(address: &str, authorization: &str) -> Result<LocalQueues, String> {
+    let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().new_agent();
+    let answer = agent.get(format!("http://{address}{LOCAL}")).header("authorization", authorization).call();
+    let told = answer.and_then(|mut answer| answer.body_mut().with_config().limit(u64::MAX).read_json());
+    told.map_err(|error| format!("did not answer over HTTP ({error})"))
+}
+
+fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told) -> QueueRow {
+    let assignment = &queue.assignment;
+    let leader = assignment.leader.map(|leader| leader.node);
+    let name = |node: NodeId| node_name(catalog, node);
+    let local = leader.and_then(|leader| told.get(&leader)).map(|told| match told {
+        Ok(queues) => queues.get(&id.0).ok_or("does not lead it yet".to_owned()),
+        Err(why) => Err(why.clone()),
+    });
+    let (state, mut why) = match (leader, &local) {
+        (None, _) => ("down".to_owned(), vec![why_down(catalog, queue)]),
+        (Some(_), Some(Ok(local))) => (local.state.clone(), vec![local.why.clone()]),
+        (Some(leader), Some(Err(why))) => ("unknown".to_owned(), vec![format!("its leader {} {why}", name(leader))]),
+        (Some(leader), None) => {
+            ("unknown".to_owned(), vec![format!("its leader {} is not in the catalog", name(leader))])
+        }
+    };
+    let mut mirrors = Vec::new();
+    let mut in_sync = Vec::new();
+    for &node in &assignment.replicas {
+        if Some(node) != leader {
+            mirrors.push(name(node));
+        }
+        if assignment.isr.iter().any(|member| member.node == node) {
+            in_sync.push(name(node));
+        } else {
+            let reason = match (&local, told.get(&node)) {
+                (Some(Ok(local)), _) if local.lagging.contains_key(&name(node)) => local.lagging[&name(node)].clone(),
+                (_, Some(Err(why))) => format!("it {why}"),
+                _ => "it is catching up".to_owned(),
+            };
+            why.push(format!("{} is not in sync: {reason}", name(node)));
+        }
+    }
+    why.retain(|why| !why.is_empty());
+    let blank = LocalQueue {
+        state: String::new(),
+        why: String::new(),
+        lagging: BTreeMap::new(),
+        ready: 0,
+        unacked: 0,
+        consumers: 0,
+        bytes: 0,
+        rates: Rates::default(),
+    };
+    let local = local.and_then(Result::ok).unwrap_or(&blank);
+    QueueRow {
+        name: queue.name.clone(),
+        vhost: queue.vhost.clone(),
+        id: id.0,
+        mode: queue.plan.mode().to_owned(),
+        leader: leader.map(name),
+        mirrors,
+        in_sync,
+        epoch: assignment.epoch.0,
+        state,
+        why: why.join("; "),
+        ready: local.ready,
+        unacked: local.unacked,
+        consumers: local.consumers,
+        bytes: local.bytes,
+        rates: local.rates,
+    }
+}
+
+/// A queue without a leader waits for whoever surely has all of it (§6.3).
+fn why_down(catalog: &State, queue: &Queue) -> String {
+    let assignment = &queue.assignment;
+    let members: Vec<String> =
+        assignment.isr.union(&assignment.eligible).map(|member| node_name(catalog, member.node)).collect();
+    format!("no node that has all of it is up; it waits for {}", members.join(" or "))
+}
+
+/// A node's name, or its identity if the catalog has forgotten it.
+pub(super) fn node_name(catalog: &State, node: NodeId) -> String {
+    catalog.node(node).map_or_else(|| format!("node {:016x}", node.0), |node| node.name.clone())
+}

@@ -1,0 +1,143 @@
+//! Users, virtual hosts and permissions.
+
+use std::collections::BTreeSet;
+
+use argon2::password_hash::SaltString;
+use argon2::password_hash::rand_core::OsRng;
+use argon2::{Argon2, PasswordHasher};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State as Shared};
+use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+use warren_membership::catalog::{Command, Pattern, Permissions};
+
+use super::access::{Administrator, Reader};
+use super::model::{PermissionsView, PutUser, UserRow};
+use super::{Api, ApiError};
+
+/// Reads a JSON body.
+pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| ApiError::bad_request(format!("the body does not fit: {error}")))
+}
+
+pub(super) async fn list(_: Reader, Shared(api): Shared<Api>) -> Json<Vec<UserRow>> {
+    let catalog = api.cluster.catalog();
+    let users = catalog.users().map(|(name, user)| UserRow {
+        name: name.to_owned(),
+        tags: user.tags.iter().cloned().collect(),
+        permissions: user
+            .permissions
+            .iter()
+            .map(|(vhost, may)| {
+                let view = PermissionsView {
+                    configure: may.configure.source().to_owned(),
+                    write: may.write.source().to_owned(),
+                    read: may.read.source().to_owned(),
+                };
+                (vhost.clone(), view)
+            })
+            .collect(),
+    });
+    Json(users.collect())
+}
+
+pub(super) async fn put(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Result<Json<()>, ApiError> {
+    let wanted: PutUser = body(&bytes)?;
+    let known = api.cluster.catalog().user(&name).cloned();
+    match (&known, wanted.create) {
+        (Some(_), true) => {
+            let reason = format!("user '{name}' exists already");
+            return Err(ApiError::new(StatusCode::CONFLICT, "exists", reason));
+        }
+        (None, false) => return Err(ApiError::not_found(format!("no user '{name}'"))),
+        _ => {}
+    }
+    let password_hash = match (wanted.password, &known) {
+        (Some(password), _) => hash(password).await?,
+        (None, Some(user)) => user.password_hash.clone(),
+        (None, None) => return Err(ApiError::bad_request("a new user needs a password")),
+    };
+    let tags: BTreeSet<String> = match wanted.tags {
+        Some(tags) => tags.into_iter().collect(),
+        None => known.map(|user| user.tags).unwrap_or_default(),
+    };
+    api.cluster.propose(Command::PutUser { name, password_hash, tags }).await?;
+    Ok(Json(()))
+}
+
+/// Hashing is made to be slow: not on a thread that serves others.
+async fn hash(password: String) -> Result<String, ApiError> {
+    let failed = |reason: String| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", reason);
+    let hashed = tokio::task::spawn_blocking(move || {
+        let salt = SaltString::generate(&mut OsRng);
+        Argon2::default().hash_password(password.as_bytes(), &salt).map(|hash| hash.to_string())
+    });
+    hashed.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
+}
+
+pub(super) async fn delete(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<()>, ApiError> {
+    api.cluster.propose(Command::DeleteUser { name }).await?;
+    Ok(Json(()))
+}
+
+pub(super) async fn vhosts(_: Reader, Shared(api): Shared<Api>) -> Json<Vec<String>> {
+    let catalog = api.cluster.catalog();
+    Json(catalog.vhosts().map(|(name, _)| name.to_owned()).collect())
+}
+
+pub(super) async fn put_vhost(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<()>, ApiError> {
+    api.cluster.propose(Command::PutVhost { name }).await?;
+    Ok(Json(()))
+}
+
+pub(super) async fn delete_vhost(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<()>, ApiError> {
+    api.cluster.propose(Command::DeleteVhost { name }).await?;
+    Ok(Json(()))
+}
+
+pub(super) async fn permit(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    Path((vhost, user)): Path<(String, String)>,
+    bytes: Bytes,
+) -> Result<Json<()>, ApiError> {
+    let wanted: PermissionsView = body(&bytes)?;
+    let pattern = |verb: &str, source: String| match Pattern::check(&source) {
+        Ok(()) => Ok(Pattern::new(source)),
+        Err(error) => Err(ApiError::bad_request(format!("{verb}: not a regular expression: {error}"))),
+    };
+    let permissions = Permissions {
+        configure: pattern("configure", wanted.configure)?,
+        write: pattern("write", wanted.write)?,
+        read: pattern("read", wanted.read)?,
+    };
+    api.cluster.propose(Command::SetPermissions { user, vhost, permissions }).await?;
+    Ok(Json(()))
+}
+
+pub(super) async fn forbid(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    Path((vhost, user)): Path<(String, String)>,
+) -> Result<Json<()>, ApiError> {
+    api.cluster.propose(Command::ClearPermissions { user, vhost }).await?;
+    Ok(Json(()))
+}

@@ -1,0 +1,256 @@
+//! From the file's text to checked policies, all or none. Every mistake is
+//! reported, with its place.
+
+use std::path::Path;
+
+use figment::Figment;
+use figment::providers::{Format, Toml};
+use figment::value::Value;
+use serde::Deserialize;
+use warren_membership::catalog::Pattern;
+use warren_replication::plan::{Mode, Policy, PolicySource, Replicas};
+
+use crate::config::{Place, Problem, SourceError, SourceFile, reason};
+
+/// Why a policy file was not taken; nothing of it is in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyFileError {
+    /// It could not be read or is not TOML.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Keys or values that do not fit.
+    #[error("{}", list(.0))]
+    Invalid(Vec<(Place, Problem)>),
+}
+
+fn list(problems: &[(Place, Problem)]) -> String {
+    let lines: Vec<String> =
+        problems.iter().map(|(place, problem)| format!("{place}: {}: {}", problem.key(), problem.reason)).collect();
+    lines.join("\n")
+}
+
+/// Reads and checks a policy file.
+///
+/// # Errors
+/// All mistakes in it, each with file, line, column, key and what was expected.
+pub fn read(path: &Path) -> Result<Vec<Policy>, PolicyFileError> {
+    check(&SourceFile::read(path)?)
+}
+
+/// Checks what was read from a policy file of this name.
+///
+/// # Errors
+/// All mistakes in it, each with file, line, column, key and what was expected.
+pub fn parse(path: &Path, text: String) -> Result<Vec<Policy>, PolicyFileError> {
+    check(&SourceFile::parse(path, text)?)
+}
+
+fn check(source: &SourceFile) -> Result<Vec<Policy>, PolicyFileError> {
+    let mut problems = Vec::new();
+    let mut policies: Vec<Policy> = Vec::new();
+    for (index, value) in tables(source, &mut problems).iter().enumerate() {
+        let at = |rest: &[&str]| {
+            let mut path = vec!["policy".to_owned(), index.to_string()];
+            path.extend(rest.iter().map(ToString::to_string));
+            path
+        };
+        let policy = match PolicySource::deserialize(value) {
+            Err(errors) => {
+                problems.extend(errors.into_iter().map(|error| {
+                    let mut path = at(&[]);
+                    path.extend(error.path.iter().cloned());
+                    Problem { path, reason: reason(&error.kind) }
+                }));
+                continue;
+            }
+            Ok(policy) => policy,
+        };
+        match Policy::try_from(policy) {
+            Err(error) => {
+                let path = match error.key() {
+                    key @ ("replicas" | "min-in-sync" | "leaders") => at(&["mirror", key]),
+                    key => at(&[key]),
+                };
+                problems.push(Problem { path, reason: error.to_string() });
+            }
+            Ok(policy) => {
+                if let Err(error) = Pattern::check(&policy.pattern) {
+                    let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
+                    let reason = format!("not a regular expression: {error}");
+                    problems.push(Problem { path: at(&["pattern"]), reason });
+                }
+                let twin = policies.iter().any(|other| (&other.name, &other.vhost) == (&policy.name, &policy.vhost));
+                if twin {
+                    let reason = format!("vhost {:?} has another policy {:?} above", policy.vhost, policy.name);
+                    problems.push(Problem { path: at(&["name"]), reason });
+                }
+                policies.push(policy);
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(policies);
+    }
+    let places = problems.into_iter().map(|problem| (source.locate(&problem.path), problem));
+    Err(PolicyFileError::Invalid(places.collect()))
+}
+
+/// The `[[policy]]` tables; anything else at the top is a mistake.
+fn tables(source: &SourceFile, problems: &mut Vec<Problem>) -> Vec<Value> {
+    let figment = Figment::from(Toml::string(source.text()));
+    let top = match figment.extract::<figment::value::Dict>() {
+        Ok(top) => top,
+        Err(error) => {
+            problems.push(Problem { path: error.path, reason: reason(&error.kind) });
+            return Vec::new();
+        }
+    };
+    let mut tables = Vec::new();
+    for (key, value) in top {
+        match value {
+            Value::Array(_, policies) if key == "policy" => tables = policies,
+            _ if key == "policy" => problems.push(Problem::new("policy", "expected [[policy]] tables")),
+            _ => {
+                let reason = "unknown key, expected [[policy]] tables";
+                problems.push(Problem { path: vec![key], reason: reason.to_owned() });
+            }
+        }
+    }
+    tables
+}
+
+/// What an operator should know of policies that are well formed.
+#[must_use]
+pub fn warnings(policies: &[Policy]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for policy in policies {
+        let Mode::Mirror(mirror) = &policy.mode;
+        let replicas = match &mirror.replicas {
+            Replicas::Nodes(names) => names.len(),
+            Replicas::Count(count) => *count as usize,
+            Replicas::All => continue,
+        };
+        let name = &policy.name;
+        match (replicas, mirror.min_in_sync.of(replicas)) {
+            (1, _) => warnings.push(format!(
+                "policy {name:?}: one replica, so its queues are not available while that node is down, \
+                 and are lost with its disk"
+            )),
+            (2, minimum) => {
+                // §6.9: which nodes keep the catalog is the cluster's business;
+                // the file can only say what two of them mean.
+                warnings.push(format!(
+                    "policy {name:?}: two replicas. If the cluster has two nodes only, it cannot lose either: \
+                     the other alone is no majority of the catalog, elects nobody, and the queues stop until both \
+                     are back. A third node, which needs to hold no queues, decides which one leads"
+                ));
+                if minimum == 2 {
+                    warnings.push(format!(
+                        "policy {name:?}: min-in-sync is 2 of 2 replicas, so nothing is confirmed while one is \
+                         down; min-in-sync = 1 goes on, on one disk"
+                    ));
+                }
+            }
+            (_, minimum) if minimum as usize == replicas => warnings.push(format!(
+                "policy {name:?}: min-in-sync is all {replicas} replicas, so nothing is confirmed while one is down"
+            )),
+            _ => {}
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[[policy]]
+name = "orders"
+pattern = "^orders\\."
+priority = 10
+mode = "mirror"
+mirror = { replicas = 3, min-in-sync = 2, leaders = "balanced" }
+
+[[policy]]
+name = "named"
+vhost = "shop"
+pattern = ".*"
+apply-to = "queues"
+mode = "mirror"
+mirror = { replicas = ["a", "b"], min-in-sync = 1, leaders = "first" }
+"#;
+
+    fn complaint(text: &str) -> String {
+        parse(Path::new("p.toml"), text.to_owned()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_good_file_gives_its_policies_in_order() {
+        let policies = parse(Path::new("p.toml"), GOOD.to_owned()).unwrap();
+        assert_eq!(policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["orders", "named"]);
+        assert_eq!(policies[0].priority, 10);
+        assert_eq!(policies[1].vhost, "shop");
+        assert!(parse(Path::new("p.toml"), String::new()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_sample_file_is_good_and_gives_no_warning() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/policy.toml");
+        let policies = read(&sample).unwrap();
+        assert!(!policies.is_empty());
+        assert_eq!(warnings(&policies), Vec::<String>::new());
+    }
+
+    #[test]
+    fn mistakes_name_line_and_key() {
+        for (text, expected) in [
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"remote\"\n",
+                "p.toml:4:1: policy[0].mode: mode \"remote\" is not supported yet",
+            ),
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"miror\"\n",
+                "p.toml:4:1: policy[0].mode: unknown mode \"miror\"",
+            ),
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"mirror\"\nlimits = { max-length = 1 }\n",
+                "p.toml:5:1: policy[0].limits: `limits` is not supported yet",
+            ),
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"(\"\nmode = \"mirror\"\n",
+                "p.toml:3:1: policy[0].pattern: not a regular expression",
+            ),
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"mirror\"\nmirror = { replicas = 2, min-in-sync = 3 }\n",
+                "p.toml:5:26: policy[0].mirror.min-in-sync: `min-in-sync`: 3 is more than the 2 replicas",
+            ),
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"mirror\"\nmirror = { replicaz = 2 }\n",
+                "p.toml:5:12: policy[0].mirror.replicaz: unknown key, expected one of leaders, min-in-sync, replicas",
+            ),
+            ("[[policy]]\nname = \"a\"\nmode = \"mirror\"\n", "p.toml:1:1: policy[0]: missing field"),
+            ("\n[policies]\n", "p.toml:2:2: policies: unknown key"),
+            ("policy = 3\n", "p.toml:1:1: policy: expected [[policy]] tables"),
+        ] {
+            let found = complaint(text);
+            assert!(found.starts_with(expected), "{text}\n{found}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let found = complaint(&format!("{GOOD}{GOOD}").replace("leaders = \"balanced\"", "leaders = \"loud\""));
+        assert_eq!(found.lines().count(), 3, "{found}");
+        assert!(found.contains("has another policy \"named\" above"), "{found}");
+    }
+
+    #[test]
+    fn two_voters_are_warned_of() {
+        let policies = parse(Path::new("p.toml"), GOOD.to_owned()).unwrap();
+        let warnings = warnings(&policies);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("no majority of the catalog"), "{warnings:?}");
+    }
+}
