@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use super::command::DeclareQueue;
-use super::refusal::{Refusal, Resource};
+use super::refusal::{Inequivalence, Refusal, Resource};
 use super::value::{Arguments, Value};
 
 /// What a redeclared queue is compared by; other arguments mean nothing here,
@@ -146,12 +146,8 @@ pub(super) fn same_flag<T: PartialEq + Display>(
     if received == current {
         return Ok(());
     }
-    Err(Refusal::Inequivalent {
-        resource: resource(),
-        argument: name.to_owned(),
-        received: format!("'{received}'"),
-        current: format!("'{current}'"),
-    })
+    let (received, current) = (format!("'{received}'"), format!("'{current}'"));
+    Err(inequivalent(resource(), name, received, current))
 }
 
 /// Whether the arguments that mean something are as they were.
@@ -173,13 +169,12 @@ pub(super) fn same(
             (Some(only), None) | (None, Some(only)) => *key == "x-queue-type" && only.as_str() == Some("classic"),
         };
         if !equal {
-            return Err(Refusal::Inequivalent {
-                resource: resource(),
-                argument: (*key).to_owned(),
-                received: said(new),
-                current: said(old),
-            });
+            return Err(inequivalent(resource(), key, said(new), said(old)));
         }
     }
     Ok(())
+}
+
+fn inequivalent(resource: Resource, argument: &str, received: String, current: String) -> Refusal {
+    Refusal::Inequivalent(Box::new(Inequivalence { resource, argument: argument.to_owned(), received, current }))
 }

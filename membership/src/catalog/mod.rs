@@ -46,8 +46,8 @@ pub use value::{Arguments, Value};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     cluster: Option<String>,
-    /// The id that the next queue gets; ids below it were given (§5.6).
-    next_queue: QueueId,
+    /// The last id that was given to a queue.
+    last_queue: QueueId,
     nodes: BTreeMap<NodeId, Node>,
     /// Disks that nodes had before, or that were forgotten with them: never
     /// taken again (§5.5).
@@ -69,3 +69,7 @@ impl State {
         (result, changes)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

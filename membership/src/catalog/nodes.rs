@@ -9,7 +9,7 @@ use warren_replication::types::{Assignment, Member, NodeId, Process, QueueId};
 use super::State;
 use super::command::{Change, Outcome};
 use super::refusal::Refusal;
-use super::replication::set_isr;
+use super::replication::{Electable, set_isr};
 
 /// Where a node listens, as `host:port` that other nodes and clients can use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,11 @@ impl State {
             };
             if self.queues.get(&id).is_some_and(held) {
                 self.amend(id, changes, |_, assignment| leave_sets(assignment, |member| *member == gone));
+            }
+            let led = |queue: &super::Queue| queue.assignment.leader.is_some_and(|leader| leader.member() == gone);
+            if self.queues.get(&id).is_some_and(led) {
+                // A leader is always in sync: this one is none any more.
+                self.elect_one(id, &Electable::new(), &BTreeSet::new(), false, changes);
             }
         }
     }

@@ -188,9 +188,9 @@ impl State {
             // own could never be cleaned up.
             return Err(Refusal::Stale("the declaring node has been restarted or forgotten".into()));
         }
-        let id = self.next_queue;
+        let id = self.last_queue.next();
         let plan = self.plan_of(&declare.vhost, &declare.name, declare.durable, declare.exclusive, &declare.arguments);
-        let target = placement::place(&plan, &self.candidates(&declare.live), declare.owner.process.node, id.0);
+        let target = placement::place(&plan, &self.candidates(&declare.live), declare.owner.process.node, self.last_queue.0);
         let live: Vec<Process> = declare.live.iter().filter(|p| self.is_registered(p)).copied().collect();
         let process = |node: &NodeId| live.iter().chain([&declare.owner.process]).find(|p| p.node == *node).copied();
         // At declare the live replicas are in sync: an empty log is so only now (§1).
@@ -221,7 +221,7 @@ impl State {
             target,
             bound_to: BTreeSet::new(),
         };
-        self.next_queue = id.next();
+        self.last_queue = id;
         self.index.insert(id, &queue);
         self.queues.insert(id, queue);
         if let Some(vhost) = self.vhosts.get_mut(&declare.vhost) {

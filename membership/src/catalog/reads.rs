@@ -25,7 +25,7 @@ impl State {
     /// an id below is deleted, with one at or above is not yet heard of (§5.6).
     #[must_use]
     pub const fn next_queue(&self) -> QueueId {
-        self.next_queue
+        self.last_queue.next()
     }
 
     /// A queue by its id.

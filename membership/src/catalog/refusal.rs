@@ -64,6 +64,20 @@ impl fmt::Display for Resource {
     }
 }
 
+/// How a declare differs from what is there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
+#[error("inequivalent arg '{argument}' for {resource}: received {received} but current is {current}")]
+pub struct Inequivalence {
+    /// Which queue or exchange.
+    pub resource: Resource,
+    /// The property or argument that differs.
+    pub argument: String,
+    /// What the client said.
+    pub received: String,
+    /// What is.
+    pub current: String,
+}
+
 /// The answer to a command that changed nothing (a [`Refusal::Stale`] may have
 /// bumped a version, §4.3). Displayed as RabbitMQ's text without its code word.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
@@ -72,17 +86,8 @@ pub enum Refusal {
     #[error("no {0}")]
     NotFound(Resource),
     /// It exists with other properties.
-    #[error("inequivalent arg '{argument}' for {resource}: received {received} but current is {current}")]
-    Inequivalent {
-        /// Which one.
-        resource: Resource,
-        /// The property or argument that differs.
-        argument: String,
-        /// What the client said.
-        received: String,
-        /// What is.
-        current: String,
-    },
+    #[error("{0}")]
+    Inequivalent(Box<Inequivalence>),
     /// Another connection owns the exclusive queue.
     #[error(
         "cannot obtain exclusive access to locked {0}. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration."
@@ -135,7 +140,7 @@ impl Refusal {
             Self::NotFound(_) => (404, "NOT_FOUND"),
             Self::Locked(_) => (405, "RESOURCE_LOCKED"),
             Self::Reserved(_) | Self::DefaultExchange | Self::SystemExchange(_) => (403, "ACCESS_REFUSED"),
-            Self::Inequivalent { .. }
+            Self::Inequivalent(_)
             | Self::InUse(_)
             | Self::Argument(_)
             | Self::Stale(_)

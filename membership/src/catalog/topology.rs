@@ -147,11 +147,10 @@ impl State {
         }
         self.vhosts.remove(name);
         changes.push(Change::VhostDeleted(name.to_owned()));
-        let users = self.users.values_mut();
-        let barred = users.fold(false, |any, user| user.permissions.remove(name).is_some() || any);
-        if barred {
-            changes.push(Change::Users);
+        for user in self.users.values_mut() {
+            user.permissions.remove(name);
         }
+        changes.push(Change::Users);
         Ok(Outcome::Done)
     }
 
