@@ -73,6 +73,9 @@ pub(crate) struct Cell {
     entry: Option<Box<Entry>>,
     /// The reign that this node has claimed with, over the present link.
     attached: Option<(Epoch, Process)>,
+    /// Words of the leader that wait for this node's lease (§6.7). As many as the
+    /// delivery windows of the consumers here.
+    parked: VecDeque<ToEntry>,
     /// Words from before the catalog said so here.
     early: VecDeque<(Process, QueueWord)>,
     early_bytes: usize,
@@ -93,6 +96,7 @@ impl Cell {
             leader: None,
             entry: None,
             attached: None,
+            parked: VecDeque::new(),
             early: VecDeque::new(),
             early_bytes: 0,
             touched: false,
@@ -134,6 +138,17 @@ impl Cell {
         self.copy.as_ref().is_some_and(|copy| !copy.replica.is_quiet())
             || self.leader.as_ref().is_some_and(|leader| leader.wants_ticks())
             || self.entry.as_ref().is_some_and(|entry| entry.is_waiting())
+            || !self.parked.is_empty()
+    }
+
+    /// Nothing of an older epoch, or from before a break of the link, is handed
+    /// out from here on (§6.8).
+    fn detach(&mut self) {
+        self.attached = None;
+        self.parked.clear();
+        if let Some(entry) = &mut self.entry {
+            entry.detach();
+        }
     }
 
     /// One event for the replica, if there is one.
@@ -159,11 +174,7 @@ impl Cell {
             self.recovered(Replica::new(me, Recovery::empty(self.queue), settings));
         }
         if before.as_ref().is_none_or(|before| before.epoch != assignment.epoch) {
-            // Nothing of an older epoch is handed out from here on (§6.8).
-            self.attached = None;
-            if let Some(entry) = &mut self.entry {
-                entry.detach();
-            }
+            self.detach();
         }
         self.step(Event::Assigned(Arc::clone(&assignment)), turn);
         if let Some(leader) = &mut self.leader {
@@ -270,17 +281,33 @@ impl Cell {
         }
     }
 
+    /// A word of the leader that has our claim. What needs a lease waits for this
+    /// node's own: with one, the node knows of every epoch whose leader may have
+    /// begun to serve, so that what an old one said long ago goes to nobody.
     fn entry_word(&mut self, word: ToEntry, turn: &mut Turn<'_>) {
+        if !self.parked.is_empty() || (needs_lease(&word) && !turn.world.leased()) {
+            self.parked.push_back(word);
+            return;
+        }
+        turn.effects.leased |= needs_lease(&word);
+        self.entry_word_now(word, turn);
+    }
+
+    fn entry_word_now(&mut self, word: ToEntry, turn: &mut Turn<'_>) {
         if let Some(entry) = &mut self.entry {
             entry.word(turn.world.now, self.queue, word, turn.world.settings, &mut turn.effects.replies);
         }
     }
 
-    /// Kept until the catalog catches up here, within bounds: what is dropped
-    /// will be sent again, by the leader when nobody answers it, by an entry node
-    /// when it hears nothing.
+    /// Kept until the catalog catches up here. What is large is dropped beyond a
+    /// bound, for it will be sent again: by a leader that nobody answers, by an
+    /// entry node that hears nothing.
     fn keep_early(&mut self, from: Process, word: QueueWord, turn: &mut Turn<'_>) {
-        let bytes = size(&word);
+        let bytes = match &word {
+            QueueWord::Mirror(_) | QueueWord::ToLeader(_, ToLeader::Publish { .. }) => size(&word),
+            // As many as the sender's clients have unanswered.
+            _ => 0,
+        };
         if self.early_bytes + bytes <= turn.world.settings.early_bytes {
             self.early_bytes += bytes;
             self.early.push_back((from, word));
@@ -298,10 +325,7 @@ impl Cell {
         self.early.retain(|(from, _)| from.node != node);
         self.early_bytes = self.early.iter().map(|(_, word)| size(word)).sum();
         if self.attached.is_some_and(|(_, leader)| leader.node == node) {
-            self.attached = None;
-            if let Some(entry) = &mut self.entry {
-                entry.detach();
-            }
+            self.detach();
         }
         if let Some(leader) = &mut self.leader {
             leader.link_down(node);
@@ -314,7 +338,7 @@ impl Cell {
     pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
         self.step(Event::Tick, turn);
         if let Some(entry) = &mut self.entry {
-            entry.tick(turn.world.now, turn.world.me.node, turn.world.settings);
+            entry.tick(turn.world.now, turn.world.settings);
         }
     }
 
@@ -333,6 +357,12 @@ impl Cell {
     /// The end of a turn for this queue: everything that can go on does, and
     /// what it gathered for the log becomes one entry.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
+        if turn.world.leased() {
+            for word in std::mem::take(&mut self.parked) {
+                turn.effects.leased |= needs_lease(&word);
+                self.entry_word_now(word, turn);
+            }
+        }
         loop {
             if let Some(entry) = &mut self.entry {
                 entry.flush(self.queue, &mut turn.effects.replies);
@@ -393,7 +423,8 @@ impl Cell {
             Action::Leading => {
                 let inherited = copy.replica.last().index;
                 if let Some(assignment) = &self.assignment {
-                    let leader = Leader::new(assignment, &turn.world, inherited, copy.replica.ledger());
+                    let next = copy.replica.next_offset().0;
+                    let leader = Leader::new(assignment, &turn.world, inherited, next);
                     self.leader = Some(Box::new(leader));
                 }
                 self.attach(turn);
@@ -404,10 +435,7 @@ impl Cell {
                 }
                 // A reign of this process is over; its entry side waits for the next.
                 if self.attached.is_some_and(|(_, leader)| leader == turn.world.me) {
-                    self.attached = None;
-                    if let Some(entry) = &mut self.entry {
-                        entry.detach();
-                    }
+                    self.detach();
                 }
             }
             Action::Committed(committed) => {
@@ -483,6 +511,18 @@ impl Cell {
     }
 }
 
+/// Whether only a lease allows to say this (§6.7).
+pub(crate) fn needs_lease(word: &ToEntry) -> bool {
+    matches!(
+        word,
+        ToEntry::Deliver { .. }
+            | ToEntry::Got { .. }
+            | ToEntry::Empty { .. }
+            | ToEntry::Purged { .. }
+            | ToEntry::Counted { .. }
+    )
+}
+
 /// About how many bytes a word keeps.
 fn size(word: &QueueWord) -> usize {
     use warren_replication::message::MirrorMessage;
@@ -493,9 +533,6 @@ fn size(word: &QueueWord) -> usize {
         QueueWord::ToLeader(_, ToLeader::Publish { messages, .. }) => {
             messages.iter().map(|(_, message)| WORD + message.weight()).sum()
         }
-        QueueWord::ToLeader(_, ToLeader::Claim { consumers, held, .. }) => WORD * (consumers.len() + held.len()),
-        QueueWord::ToLeader(_, ToLeader::Settle { offsets, .. }) => 8 * offsets.len(),
-        QueueWord::ToLeader(_, ToLeader::Return { offsets }) => 12 * offsets.len(),
         _ => 0,
     }
 }

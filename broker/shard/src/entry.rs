@@ -105,7 +105,7 @@ pub(crate) struct Entry {
     pub(crate) out: Vec<ToLeader>,
     /// There is a leader within reach who has our claim.
     attached: bool,
-    /// When the leader was last heard, or everything was last sent again.
+    /// When the leader was last heard, or publishes were last sent again.
     heard: Moment,
     /// Since when an answer is due, as of the last tick.
     waiting_since: Option<Moment>,
@@ -218,13 +218,18 @@ impl Entry {
         for (&request, question) in &self.questions {
             self.out.push(if question.purge { ToLeader::Purge { request } } else { ToLeader::Count { request } });
         }
+        self.resend_all(settings);
+        for session in &self.ended {
+            self.out.push(ToLeader::EndSession { session: *session });
+        }
+    }
+
+    /// Sends all pending publishes again.
+    fn resend_all(&mut self, settings: &Settings) {
         let mut sessions: Vec<Session> = self.publishers.keys().copied().collect();
         sessions.sort_unstable();
         for session in sessions {
             self.resend(session, 0, settings);
-        }
-        for session in &self.ended {
-            self.out.push(ToLeader::EndSession { session: *session });
         }
     }
 
@@ -526,7 +531,7 @@ impl Entry {
 
     /// Time passed: publishes that waited too long are nacked (§4.5), and
     /// everything is said again to a leader that keeps silent.
-    pub(crate) fn tick(&mut self, now: Moment, node: NodeId, settings: &Settings) {
+    pub(crate) fn tick(&mut self, now: Moment, settings: &Settings) {
         for (session, publisher) in &mut self.publishers {
             let mut late = false;
             while let Some(publish) = publisher.pending.front() {
@@ -547,9 +552,12 @@ impl Entry {
         }
         let since = *self.waiting_since.get_or_insert(now).max(&mut self.heard);
         if self.attached && now.micros_since(since) >= self.patience {
-            let patience = self.patience.saturating_mul(2).min(settings.resend_after * 16);
-            self.attach(node, now, settings);
-            self.patience = patience;
+            // Only publishes are ever dropped on their way, and only they may be
+            // said twice over one link: a second claim would take back what is
+            // under way to this node.
+            self.heard = now;
+            self.patience = self.patience.saturating_mul(2).min(settings.resend_after * 16);
+            self.resend_all(settings);
         }
     }
 
@@ -591,36 +599,39 @@ impl Entry {
         }
     }
 
-    /// A reply that must not leave, for the lease is lost: as if it had never
-    /// been made. True if the reply goes.
+    /// A reply that must not leave, for the lease is lost: the message goes
+    /// back, the question is unanswered again. True if the reply is one of that
+    /// kind and of this queue.
     pub(crate) fn unsay(&mut self, reply: &ToChannel) -> bool {
         match reply {
             ToChannel::Deliver { consumer, offset, .. } => {
-                self.held.remove(&offset.0);
                 if let Some(consumer) = self.consumers.get_mut(consumer) {
                     consumer.unwritten = consumer.unwritten.saturating_sub(1);
                     consumer.unsettled.retain(|unsettled| *unsettled != offset.0);
                 }
+                self.give_back(vec![*offset]);
                 true
             }
             ToChannel::Got { found: Some((offset, ..)), .. } => {
-                if let Some(held) = self.held.remove(&offset.0) {
+                if let Some(held) = self.held.get(&offset.0) {
                     self.gets.insert(held.key.number, held.key);
+                    self.say(ToLeader::Get { key: held.key });
                 }
+                self.give_back(vec![*offset]);
                 true
             }
             ToChannel::Got { get, found: None, .. } => {
-                let key = self.just_empty.iter().find(|key| key.number == *get).copied();
-                key.map(|key| self.gets.insert(key.number, key)).is_some() || key.is_some()
+                let Some(key) = self.just_empty.iter().find(|key| key.number == *get).copied() else { return false };
+                self.gets.insert(key.number, key);
+                self.say(ToLeader::Get { key });
+                true
             }
             ToChannel::Purged { request, .. } | ToChannel::Counted { request, .. } => {
-                match self.just_answered.iter().find(|(_, q)| q.request == *request) {
-                    Some((number, question)) => {
-                        self.questions.insert(*number, *question);
-                        true
-                    }
-                    None => false,
-                }
+                let found = self.just_answered.iter().find(|(_, question)| question.request == *request);
+                let Some(&(request, question)) = found else { return false };
+                self.questions.insert(request, question);
+                self.say(if question.purge { ToLeader::Purge { request } } else { ToLeader::Count { request } });
+                true
             }
             _ => false,
         }

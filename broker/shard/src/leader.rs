@@ -41,6 +41,12 @@ pub(crate) struct World<'a> {
 }
 
 impl World<'_> {
+    /// Whether this node may hand out messages now (§6.7).
+    pub(crate) fn leased(&self) -> bool {
+        self.now < self.lease
+    }
+
+    /// Whether a word to this process gets there.
     pub(crate) fn linked(&self, process: Process) -> bool {
         process == self.me || self.links.get(&process.node) == Some(&process)
     }
@@ -110,8 +116,9 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    pub(crate) fn new(assignment: &Assignment, world: &World<'_>, inherited: Index, ledger: &Ledger) -> Self {
-        let next = ledger.next_offset().0;
+    /// `inherited` and `next` are the log's last index (the epoch's start
+    /// included) and next offset as this reign begins.
+    pub(crate) fn new(assignment: &Assignment, world: &World<'_>, inherited: Index, next: u64) -> Self {
         let mut takeover = Takeover::new(world.me, world.now, assignment, world.settings, inherited, next);
         for (node, boot) in world.boots {
             takeover.registered(*node, *boot);
@@ -158,7 +165,7 @@ impl Leader {
             Some(Waits::Log)
         } else if !self.takeover.predecessor_over(world.now) {
             Some(Waits::Predecessor)
-        } else if world.now >= world.lease {
+        } else if !world.leased() {
             Some(Waits::Lease)
         } else if queue.is_some_and(|queue| !queue.is_open()) {
             Some(Waits::Claims)
@@ -315,6 +322,9 @@ impl Leader {
                 }
             }
             ToLeader::Purge { request } => {
+                if self.purges.iter().any(|purge| purge.from == from && purge.request == request) {
+                    return;
+                }
                 let ranges = queue.purge();
                 let mut rest = Ready::default();
                 for range in &ranges {
@@ -405,9 +415,6 @@ impl Leader {
             self.outbox(session.process).confirm(session, ranges);
         }
         let Some(queue) = &mut self.queue else {
-            if !weights.is_empty() {
-                self.takeover.next_offset = first_offset.0 + weights.len() as u64;
-            }
             if index >= self.takeover.inherited {
                 self.inherit(ledger, world);
             }
@@ -496,6 +503,7 @@ impl Leader {
         self.outbox(session.process).again(session, from);
     }
 
+    /// What is gathered for this process.
     fn outbox(&mut self, process: Process) -> &mut Outbox {
         self.outboxes.entry(process).or_default()
     }

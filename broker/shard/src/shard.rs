@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
-use warren_replication::message::{QueueWord, ToEntry};
+use warren_replication::message::QueueWord;
 use warren_replication::replica::Replica;
 use warren_replication::step::{Action, Event};
 use warren_replication::types::{Boot, Moment, NodeId, Process, QueueId};
 
 use crate::bodies::Budget;
-use crate::cell::{Cell, Reads, Turn};
+use crate::cell::{Cell, Reads, Turn, needs_lease};
 use crate::entry::Entry;
 use crate::leader::World;
 use crate::settings::Settings;
@@ -84,6 +84,12 @@ impl Shard {
         queues
     }
 
+    /// The node's copy of a queue, to look at.
+    #[must_use]
+    pub fn replica(&self, queue: QueueId) -> Option<&Replica> {
+        self.cells.get(&queue)?.copy().map(|copy| &copy.replica)
+    }
+
     /// Takes everything that piled up, and says what follows. `effects` should
     /// come in empty; what is in it is kept.
     pub fn turn(&mut self, now: Moment, inputs: impl IntoIterator<Item = Input>, effects: &mut Effects) {
@@ -138,34 +144,26 @@ impl Shard {
         self.lease = now.min(self.lease);
         let mut concerned = BTreeSet::new();
         effects.words.retain(|(_, queue, word)| {
-            let leased = matches!(
-                word,
-                QueueWord::ToEntry(
-                    _,
-                    ToEntry::Deliver { .. }
-                        | ToEntry::Got { .. }
-                        | ToEntry::Empty { .. }
-                        | ToEntry::Purged { .. }
-                        | ToEntry::Counted { .. }
-                )
-            );
+            let leased = matches!(word, QueueWord::ToEntry(_, word) if needs_lease(word));
             if leased {
                 concerned.insert(*queue);
             }
             !leased
         });
-        let mut led: Vec<QueueId> =
-            self.cells.iter().filter(|(_, cell)| cell.leader().is_some()).map(|(queue, _)| *queue).collect();
-        led.sort_unstable();
+        let all = self.queues();
         effects.replies.retain(|(_, _, reply)| {
             let candidates = match reply {
                 ToChannel::Deliver { queue, .. } | ToChannel::Got { queue, .. } => std::slice::from_ref(queue),
-                ToChannel::Purged { .. } | ToChannel::Counted { .. } => led.as_slice(),
+                ToChannel::Purged { .. } | ToChannel::Counted { .. } => all.as_slice(),
                 _ => return true,
             };
             for queue in candidates {
-                let cell = self.cells.get_mut(queue).filter(|cell| cell.leader().is_some());
-                if cell.and_then(Cell::entry_mut).is_some_and(|entry| entry.unsay(reply)) {
+                let Some(cell) = self.cells.get_mut(queue) else { continue };
+                if cell.entry_mut().is_some_and(|entry| entry.unsay(reply)) {
+                    if !std::mem::replace(&mut cell.touched, true) {
+                        // What was taken back is said in the next turn.
+                        self.touched.push(*queue);
+                    }
                     concerned.insert(*queue);
                     return false;
                 }
@@ -176,8 +174,8 @@ impl Shard {
             let Some(cell) = self.cells.get_mut(&queue) else { continue };
             if let Some(leader) = cell.leader_mut() {
                 leader.resign();
+                cell.wish_resign(effects);
             }
-            cell.wish_resign(effects);
         }
         effects.leased = false;
     }

@@ -34,7 +34,7 @@ pub(crate) struct Takeover {
     first_reign: bool,
     /// The last index of the inherited log, the epoch's start included.
     pub(crate) inherited: Index,
-    /// The next offset at the end of the inherited log, as far as committed.
+    /// The next offset at the end of the inherited log.
     pub(crate) next_offset: u64,
     claimed: BTreeSet<Process>,
     /// The lease was lost at the last moment: nothing leased in this epoch again.
