@@ -25,6 +25,8 @@ pub mod recovery;
 pub mod replica;
 pub mod session;
 pub mod settings;
+#[cfg(test)]
+mod sim;
 pub mod step;
 pub mod types;
 

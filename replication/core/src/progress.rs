@@ -80,13 +80,13 @@ impl Progress {
     /// by a new link.
     pub(crate) fn admit(&mut self, from: Process, now: Moment) -> bool {
         match self.process {
-            Some(process) if process == from => true,
-            Some(process) if process.member() != from.member() || process.boot > from.boot => false,
-            _ => {
-                self.meet(from, now);
-                true
-            }
+            Some(process) if process == from => {}
+            Some(process) if process.member() != from.member() || process.boot > from.boot => return false,
+            _ => self.meet(from, now),
         }
+        // Who is heard can be reached.
+        self.linked = true;
+        true
     }
 
     fn meet(&mut self, process: Process, now: Moment) {
@@ -279,7 +279,7 @@ impl Progress {
             Phase::Comparing { common } => {
                 self.forget_in_flight();
                 self.next = common.next();
-                if self.next <= own.log.last().index {
+                if self.linked && self.next <= own.log.last().index {
                     self.asked = now;
                     self.feed(own, now, out);
                 } else {
@@ -291,13 +291,13 @@ impl Progress {
     }
 
     pub(crate) fn on_tick(&mut self, own: &Own, now: Moment, out: &mut Vec<Action>) {
-        if !self.linked {
-            return;
-        }
-        let silent = now.micros_since(self.asked) >= own.settings.resend;
+        // A broken link is tried too, rarely: nothing depends on being told of
+        // its return.
+        let patience = if self.linked { own.settings.resend } else { own.settings.mirror_timeout };
+        let silent = now.micros_since(self.asked) >= patience;
         if silent && !self.is_current(own.log.last().index) {
             self.ask(own, now, out);
-        } else if self.told < own.ledger.applied().index && self.phase == Phase::Streaming {
+        } else if self.linked && self.told < own.ledger.applied().index && self.phase == Phase::Streaming {
             // Nothing else told it of the commit index since the last tick.
             self.send(own, now, Vec::new(), out);
         }

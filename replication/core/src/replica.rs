@@ -340,3 +340,11 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+impl Replica {
+    /// Whether the log has, or had before its base, exactly this entry.
+    pub(crate) fn holds(&self, position: Position) -> bool {
+        self.own.log.holds(position)
+    }
+}

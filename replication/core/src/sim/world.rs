@@ -1,0 +1,694 @@
+//! A cluster of replicas of one queue in one thread: a network that loses,
+//! doubles, delays and reorders, nodes that crash at any action, disks that
+//! lose unsynced writes or are replaced, a catalog that answers late or never,
+//! elections on false suspicion. Everything follows from the seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::catalog::Catalog;
+use super::disk::Disk;
+use super::oracle::Oracle;
+use super::publisher::Publisher;
+use super::rng::Rng;
+use crate::message::{MirrorMessage, SettleReason};
+use crate::replica::Replica;
+use crate::settings::Settings;
+use crate::step::{Action, Event, Proposal};
+use crate::types::{Assignment, Epoch, Incarnation, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session};
+
+const QUEUE: QueueId = QueueId(7);
+const MILLI: u64 = 1_000;
+
+/// Bounds so small that everything happens within seconds.
+fn settings() -> Settings {
+    Settings {
+        window_bytes: 600,
+        tail_bytes: 300,
+        batch_bytes: 200,
+        entry_bytes: 400,
+        mirror_timeout: 300 * MILLI,
+        link_timeout: 100 * MILLI,
+        disk_stall_timeout: 400 * MILLI,
+        proposal_retry: 40 * MILLI,
+        resend: 60 * MILLI,
+        catch_up_timeout: 500 * MILLI,
+        checkpoint_bytes: 1500,
+        checkpoint_entries: 10,
+    }
+}
+
+struct Node {
+    process: Process,
+    /// `None` while it is down.
+    replica: Option<Replica>,
+    disk: Disk,
+    /// How much of the catalog's history it has applied.
+    applied: usize,
+    syncing: bool,
+    stalled: bool,
+    cut_from_catalog: bool,
+}
+
+enum What {
+    Tick(usize),
+    /// Node and boot: a crash forgets what was under way.
+    Sync(Process),
+    Deliver { to: usize, from: Process, message: MirrorMessage },
+    Link { at: usize, event: Event },
+    Read { at: Process, event: Event, first: Index, most: u64 },
+    Catalog(usize),
+    ProposeIsr { by: Process, from: Arc<Assignment>, isr: BTreeSet<Member> },
+    Elect { unwilling: Option<NodeId> },
+    Publish(usize),
+    Send { to: Process, epoch: Epoch, proposal: Proposal },
+    Answer { epoch: Epoch, session: Session, confirmed: Vec<u64>, again: Option<u64> },
+    Consume,
+    Fault,
+}
+
+/// What a run did, to see that a simulation exercises what it is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) epochs: u64,
+    pub(super) crashes: u64,
+    pub(super) installs: u64,
+    pub(super) truncations: u64,
+    pub(super) committed: u64,
+    pub(super) confirmed: u64,
+    pub(super) repeated: u64,
+    pub(super) isr_changes: u64,
+}
+
+pub(super) struct World {
+    rng: Rng,
+    now: u64,
+    ordinal: u64,
+    agenda: BTreeMap<(u64, u64), What>,
+    nodes: Vec<Node>,
+    blocked: BTreeSet<(usize, usize)>,
+    catalog: Catalog,
+    publishers: Vec<Publisher>,
+    /// A publisher's words to a leader stay in order.
+    sent_until: Vec<u64>,
+    oracle: Oracle,
+    faults: bool,
+    /// How rough it is, per run.
+    loss: u64,
+    crash: u64,
+    pub(super) tally: Tally,
+    trace: bool,
+}
+
+type Verdict = Result<(), String>;
+
+impl World {
+    pub(super) fn new(seed: u64, trace: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let count = rng.between(3, 5);
+        let min_in_sync = rng.between(1, count / 2 + 1) as u32;
+        let catalog = Catalog::new(count, min_in_sync);
+        let nodes = catalog.registered.iter().map(|process| Node {
+            process: *process,
+            replica: Some(Replica::new(*process, crate::recovery::Recovery::empty(QUEUE), settings())),
+            disk: Disk::default(),
+            applied: 0,
+            syncing: false,
+            stalled: false,
+            cut_from_catalog: false,
+        });
+        let publishers: Vec<_> = (0..rng.between(1, 3)).map(Publisher::new).collect();
+        let mut world = Self {
+            now: 1_000 * MILLI,
+            ordinal: 0,
+            agenda: BTreeMap::new(),
+            nodes: nodes.collect(),
+            blocked: BTreeSet::new(),
+            catalog,
+            sent_until: vec![0; publishers.len()],
+            publishers,
+            oracle: Oracle::default(),
+            faults: true,
+            loss: rng.below(80),
+            crash: rng.below(4),
+            tally: Tally::default(),
+            trace,
+            rng,
+        };
+        for node in 0..world.nodes.len() {
+            world.later(0, 20, What::Tick(node));
+            world.later(0, 20, What::Catalog(node));
+        }
+        for publisher in 0..world.publishers.len() {
+            world.later(0, 50, What::Publish(publisher));
+        }
+        world.later(50, 100, What::Elect { unwilling: None });
+        world.later(5, 50, What::Consume);
+        world.later(50, 300, What::Fault);
+        world
+    }
+
+    /// Faults for a while, then none: everything must come right again.
+    pub(super) fn run(&mut self) -> Verdict {
+        let calm = self.now + self.rng.between(2_000, 5_000) * MILLI;
+        self.run_until(calm, |_| false)?;
+        self.heal()?;
+        let end = self.now + 15_000 * MILLI;
+        if self.run_until(end, Self::has_converged)? { Ok(()) } else { Err(self.why_not_converged()) }
+    }
+
+    fn run_until(&mut self, end: u64, done: impl Fn(&Self) -> bool) -> Result<bool, String> {
+        while let Some(next) = self.agenda.first_entry() {
+            if next.key().0 > end {
+                return Ok(false);
+            }
+            let ((at, _), what) = next.remove_entry();
+            self.now = at;
+            self.happen(what)?;
+            if done(self) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn later(&mut self, low: u64, high: u64, what: What) {
+        let at = self.now + self.rng.between(low * MILLI, high * MILLI);
+        self.ordinal += 1;
+        self.agenda.insert((at, self.ordinal), what);
+    }
+
+    fn log(&self, text: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("{:>9} {}", self.now, text());
+        }
+    }
+
+    fn happen(&mut self, what: What) -> Verdict {
+        match what {
+            What::Tick(node) => {
+                self.later(15, 25, What::Tick(node));
+                self.step(node, Event::Tick)?;
+                self.seal(node)
+            }
+            What::Sync(process) => self.sync(process),
+            What::Deliver { to, from, message } => {
+                self.log(|| format!("{} <- {} {}", to, from.node, brief(&message)));
+                self.step(to, Event::Mirror { from, message })
+            }
+            What::Link { at, event } => {
+                // A driver tells of a link's ends in their order.
+                let stale = match &event {
+                    Event::LinkDown(node) => self.nodes[node.0 as usize].replica.is_some(),
+                    _ => false,
+                };
+                if stale { Ok(()) } else { self.step(at, event) }
+            }
+            What::Read { at, event, first, most } => {
+                let node = at.node.0 as usize;
+                if self.nodes[node].process != at {
+                    return Ok(());
+                }
+                let found = self.nodes[node].disk.read(first, most);
+                let event = match event {
+                    Event::LogRead { mirror, first, .. } => Event::LogRead { mirror, first, entries: found },
+                    other => other,
+                };
+                self.step(node, event)
+            }
+            What::Catalog(node) => {
+                self.later(2, 30, What::Catalog(node));
+                if !self.nodes[node].cut_from_catalog && self.nodes[node].replica.is_some() {
+                    let news = self.catalog.history.len() - self.nodes[node].applied;
+                    for _ in 0..self.rng.below(news as u64 + 1) {
+                        self.apply_catalog(node)?;
+                    }
+                }
+                Ok(())
+            }
+            What::ProposeIsr { by, from, isr } => {
+                let before = self.catalog.now().isr.clone();
+                self.catalog.propose(by, &from, isr);
+                if before != self.catalog.now().isr {
+                    self.tally.isr_changes += 1;
+                }
+                self.log(|| format!("catalog {:?}", self.catalog.now()));
+                Ok(())
+            }
+            What::Elect { unwilling } => self.elect(unwilling),
+            What::Publish(publisher) => self.publish(publisher),
+            What::Send { to, epoch, proposal } => self.receive(to, epoch, proposal),
+            What::Answer { epoch, session, confirmed, again } => self.answer(epoch, session, &confirmed, again),
+            What::Consume => self.consume(),
+            What::Fault => self.fault(),
+        }
+    }
+
+    fn step(&mut self, node: usize, event: Event) -> Verdict {
+        let now = Moment(self.now);
+        let mut out = Vec::new();
+        let Some(replica) = self.nodes[node].replica.as_mut() else { return Ok(()) };
+        replica.step(now, event, &mut out);
+        self.carry_out(node, out)
+    }
+
+    fn seal(&mut self, node: usize) -> Verdict {
+        let now = Moment(self.now);
+        let mut out = Vec::new();
+        let Some(replica) = self.nodes[node].replica.as_mut() else { return Ok(()) };
+        replica.seal(now, &mut out);
+        self.carry_out(node, out)
+    }
+
+    /// The driver's part; a crash may cut it short at any action.
+    fn carry_out(&mut self, node: usize, actions: Vec<Action>) -> Verdict {
+        let process = self.nodes[node].process;
+        let epoch = self.nodes[node].replica.as_ref().map_or(Epoch(0), Replica::known_epoch);
+        for action in actions {
+            if self.faults && self.rng.permille(self.crash) {
+                self.log(|| format!("{node} crashes before {action:?}"));
+                self.crash(node);
+                return Ok(());
+            }
+            match action {
+                Action::Write(write) => {
+                    if matches!(write, crate::step::Write::Truncate { .. }) {
+                        self.tally.truncations += 1;
+                    }
+                    self.nodes[node].disk.write(write);
+                    if !self.nodes[node].syncing {
+                        self.nodes[node].syncing = true;
+                        self.later(1, 12, What::Sync(process));
+                    }
+                }
+                Action::Send { to, message } => self.send(node, to, message),
+                Action::Read { mirror, first, .. } => {
+                    let most = self.rng.below(5);
+                    let event = Event::LogRead { mirror, first, entries: Vec::new() };
+                    self.later(1, 10, What::Read { at: process, event, first, most });
+                }
+                Action::ProposeIsr { from, isr } => {
+                    // The answer is the applied catalog; the wish may be lost or doubled.
+                    if !self.nodes[node].cut_from_catalog && !self.lost() {
+                        self.later(1, 30, What::ProposeIsr { by: process, from: from.clone(), isr: isr.clone() });
+                    }
+                    if self.faults && self.rng.permille(100) {
+                        self.later(1, 500, What::ProposeIsr { by: process, from, isr });
+                    }
+                }
+                Action::Leading => {
+                    self.tally.epochs += 1;
+                    self.log(|| format!("{node} leads epoch {epoch}"));
+                    if let Some(replica) = &self.nodes[node].replica {
+                        self.oracle.on_leading(process, replica)?;
+                    }
+                }
+                Action::Stepped => {}
+                Action::Committed(told) => {
+                    let stored = self.nodes[node].disk.read(told.index, 1).pop();
+                    self.log(|| format!("{node} commits {} in epoch {epoch}", told.index));
+                    self.oracle.on_committed(&told, stored)?;
+                    for (session, runs) in &told.confirmed {
+                        self.tell(epoch, *session, sequences(runs), None);
+                    }
+                }
+                Action::Repeated { session, confirmed, refused } => {
+                    if !refused.is_empty() {
+                        return Err(format!("{session:?} {refused:?} refused, which nobody did"));
+                    }
+                    self.tally.repeated += 1;
+                    self.tell(epoch, session, sequences(&confirmed), None);
+                }
+                Action::Again { session, from } => self.tell(epoch, session, Vec::new(), Some(from)),
+                Action::Resign => {
+                    if !self.nodes[node].cut_from_catalog {
+                        self.later(1, 50, What::Elect { unwilling: Some(process.node) });
+                    }
+                }
+                Action::Broken(text) => return Err(text),
+            }
+        }
+        match &self.nodes[node].replica {
+            Some(replica) => self.oracle.check(process, replica),
+            None => Ok(()),
+        }
+    }
+
+    fn lost(&mut self) -> bool {
+        self.faults && self.rng.permille(self.loss)
+    }
+
+    fn send(&mut self, from: usize, to: NodeId, message: MirrorMessage) {
+        let target = to.0 as usize;
+        if self.blocked.contains(&(from, target)) || self.lost() {
+            return;
+        }
+        if matches!(message, MirrorMessage::Install { .. }) {
+            self.tally.installs += 1;
+        }
+        let process = self.nodes[from].process;
+        if self.faults && self.rng.permille(20) {
+            let late = What::Deliver { to: target, from: process, message: message.clone() };
+            self.later(1, 600, late);
+        }
+        let message = if self.faults && self.rng.permille(5) { damage(message) } else { message };
+        let slowest = if self.faults && self.rng.permille(50) { 200 } else { 8 };
+        self.later(1, slowest, What::Deliver { to: target, from: process, message });
+    }
+
+    fn sync(&mut self, process: Process) -> Verdict {
+        let node = process.node.0 as usize;
+        if self.nodes[node].process != process || self.nodes[node].replica.is_none() {
+            return Ok(());
+        }
+        if self.nodes[node].stalled {
+            self.later(50, 50, What::Sync(process));
+            return Ok(());
+        }
+        let most = self.rng.between(1, 20);
+        let ordinal = self.nodes[node].disk.sync(most);
+        self.nodes[node].syncing = !self.nodes[node].disk.is_idle();
+        if self.nodes[node].syncing {
+            self.later(1, 12, What::Sync(process));
+        }
+        self.step(node, Event::Persisted(ordinal))
+    }
+
+    fn apply_catalog(&mut self, node: usize) -> Verdict {
+        let next = self.nodes[node].applied;
+        let Some(assignment) = self.catalog.history.get(next) else { return Ok(()) };
+        let event = Event::Assigned(Arc::clone(assignment));
+        self.nodes[node].applied += 1;
+        self.step(node, event)
+    }
+
+    fn live(&self) -> BTreeSet<Process> {
+        self.nodes.iter().filter(|node| node.replica.is_some()).map(|node| node.process).collect()
+    }
+
+    /// The controller: the leader is gone, or it thinks so.
+    fn elect(&mut self, unwilling: Option<NodeId>) -> Verdict {
+        let live = self.live();
+        let now = self.catalog.now().clone();
+        let gone = now.leader.is_none_or(|leader| !live.contains(&leader));
+        let whim = self.faults && self.rng.permille(20);
+        if unwilling.is_none() {
+            self.later(50, 150, What::Elect { unwilling: None });
+        }
+        // A resignation counts for the reign that it was about only.
+        if gone || whim || (unwilling.is_some() && now.leader.map(|leader| leader.node) == unwilling) {
+            let mut seen = live.clone();
+            if self.faults {
+                // False suspicion.
+                let rng = &mut self.rng;
+                seen.retain(|_| !rng.permille(150));
+            }
+            let nodes = self.catalog.registered.iter().filter(|process| !seen.contains(process));
+            let dead = nodes.map(|process| process.node).collect();
+            self.catalog.elect(&seen, &dead, unwilling);
+            self.log(|| format!("elected {:?}", self.catalog.now()));
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, nth: usize) -> Verdict {
+        if !self.faults && self.publishers[nth].is_idle() {
+            return Ok(());
+        }
+        self.later(5, 60, What::Publish(nth));
+        // The entry node's own view of who leads.
+        let via = self.rng.below(self.nodes.len() as u64) as usize;
+        let seen = self.nodes[via].applied.saturating_sub(1);
+        let assignment = self.catalog.history[seen].clone();
+        let publisher = &mut self.publishers[nth];
+        let Some(leader) = assignment.leader.filter(|_| assignment.epoch >= publisher.epoch) else { return Ok(()) };
+        let lost_touch = self.rng.permille(150);
+        if assignment.epoch > publisher.epoch || lost_touch {
+            publisher.epoch = assignment.epoch;
+            if let Some(proposal) = publisher.again(0) {
+                self.send_to_leader(nth, leader, assignment.epoch, proposal);
+            }
+        }
+        let publisher = &mut self.publishers[nth];
+        if self.faults {
+            if publisher.is_idle() && self.rng.permille(20) {
+                let over = publisher.reopen();
+                self.send_to_leader(nth, leader, assignment.epoch, Proposal::EndSession(over));
+            }
+            let proposal = self.publishers[nth].publish(&mut self.rng);
+            self.send_to_leader(nth, leader, assignment.epoch, proposal);
+        }
+        Ok(())
+    }
+
+    /// In order; a link that breaks loses what is in flight.
+    fn send_to_leader(&mut self, nth: usize, to: Process, epoch: Epoch, proposal: Proposal) {
+        if self.lost() {
+            return;
+        }
+        let at = self.sent_until[nth].max(self.now + self.rng.between(0, 10 * MILLI));
+        self.sent_until[nth] = at;
+        self.ordinal += 1;
+        self.agenda.insert((at, self.ordinal), What::Send { to, epoch, proposal });
+    }
+
+    fn receive(&mut self, to: Process, epoch: Epoch, proposal: Proposal) -> Verdict {
+        let node = to.node.0 as usize;
+        let now = Moment(self.now);
+        let mut out = Vec::new();
+        if self.nodes[node].process != to {
+            return Ok(());
+        }
+        match self.nodes[node].replica.as_mut() {
+            Some(replica) if replica.is_leading() && replica.known_epoch() == epoch => {
+                replica.propose(now, proposal, &mut out);
+                if self.rng.permille(700) {
+                    replica.seal(now, &mut out);
+                }
+            }
+            _ => {}
+        }
+        self.carry_out(node, out)
+    }
+
+    fn tell(&mut self, epoch: Epoch, session: Session, confirmed: Vec<u64>, again: Option<u64>) {
+        if !self.lost() {
+            self.later(0, 10, What::Answer { epoch, session, confirmed, again });
+        }
+    }
+
+    fn answer(&mut self, epoch: Epoch, session: Session, confirmed: &[u64], again: Option<u64>) -> Verdict {
+        let nth = session.connection as usize;
+        let publisher = &mut self.publishers[nth];
+        if publisher.session != session || publisher.epoch != epoch {
+            return Ok(());
+        }
+        for &sequence in confirmed {
+            if publisher.on_confirmed(sequence) {
+                self.tally.confirmed += 1;
+                self.oracle.on_confirmed(session, sequence)?;
+            }
+        }
+        let leader = self.catalog.history.iter().find(|a| a.epoch == epoch).and_then(|a| a.leader);
+        if let (Some(from), Some(leader)) = (again, leader) {
+            if let Some(proposal) = self.publishers[nth].again(from) {
+                self.send_to_leader(nth, leader, epoch, proposal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Consumers settle and return what any leader holds for live.
+    fn consume(&mut self) -> Verdict {
+        if self.faults {
+            self.later(5, 40, What::Consume);
+        }
+        let node = self.rng.below(self.nodes.len() as u64) as usize;
+        let now = Moment(self.now);
+        let Some(replica) = self.nodes[node].replica.as_mut() else { return Ok(()) };
+        let live: Vec<u64> = replica.ledger().live().iter().flatten().take(40).collect();
+        let greedy = self.rng.permille(500);
+        let mut offsets = Vec::new();
+        for offset in live {
+            if self.rng.permille(if greedy { 800 } else { 200 }) {
+                offsets.push(offset);
+            }
+        }
+        let proposal = match self.rng.below(6) {
+            0 => {
+                let returned = offsets.iter().map(|&offset| {
+                    let stale = u32::from(self.rng.permille(200));
+                    (Offset(offset), replica.ledger().count(Offset(offset)) + 1 + stale)
+                });
+                Proposal::Return { offsets: returned.collect() }
+            }
+            1 => Proposal::Horizon(replica.next_offset()),
+            // One that was settled long ago, or does not exist yet.
+            2 => Proposal::Settle { offsets: vec![Offset(self.rng.below(200))], reason: SettleReason::Acked },
+            _ => Proposal::Settle { offsets: offsets.into_iter().map(Offset).collect(), reason: SettleReason::Acked },
+        };
+        let mut out = Vec::new();
+        replica.propose(now, proposal, &mut out);
+        self.carry_out(node, out)
+    }
+
+    fn fault(&mut self) -> Verdict {
+        if !self.faults {
+            return Ok(());
+        }
+        self.later(20, 250, What::Fault);
+        let count = self.nodes.len() as u64;
+        let node = self.rng.below(count) as usize;
+        let other = self.rng.below(count) as usize;
+        match self.rng.below(12) {
+            0 | 1 => self.crash(node),
+            2..=4 => {
+                let down: Vec<usize> = (0..self.nodes.len()).filter(|&nth| self.nodes[nth].replica.is_none()).collect();
+                if let Some(&nth) = self.rng.pick(&down) {
+                    return self.restart(nth);
+                }
+            }
+            5 => {
+                self.blocked.insert((node, other));
+                if self.rng.permille(500) {
+                    self.blocked.insert((other, node));
+                    self.step(node, Event::LinkDown(NodeId(other as u64)))?;
+                }
+            }
+            6 | 7 => {
+                self.blocked.clear();
+                if self.nodes[other].replica.is_some() {
+                    let process = self.nodes[other].process;
+                    self.step(node, Event::LinkUp(process))?;
+                }
+            }
+            8 => self.nodes[node].cut_from_catalog = true,
+            9 => self.nodes.iter_mut().for_each(|node| node.cut_from_catalog = false),
+            10 => self.nodes[node].stalled = true,
+            _ => self.nodes.iter_mut().for_each(|node| node.stalled = false),
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, node: usize) {
+        if self.nodes[node].replica.take().is_none() {
+            return;
+        }
+        self.tally.crashes += 1;
+        self.nodes[node].disk.crash(&mut self.rng);
+        self.nodes[node].syncing = false;
+        self.nodes[node].stalled = false;
+        // A disk may be lost while another that counts is whole (promise 1).
+        let now = self.catalog.now();
+        let whole = now.isr.iter().chain(&now.eligible).any(|member| {
+            member.node.0 as usize != node && self.nodes[member.node.0 as usize].process.member() == *member
+        });
+        if whole && self.rng.permille(100) {
+            self.nodes[node].disk = Disk::default();
+            self.nodes[node].process.incarnation = Incarnation(1_000 + self.now);
+            self.log(|| format!("{node} loses its disk"));
+        }
+        if self.rng.permille(700) {
+            self.tell_links(node, Event::LinkDown(NodeId(node as u64)));
+        }
+    }
+
+    fn tell_links(&mut self, node: usize, event: Event) {
+        for at in (0..self.nodes.len()).filter(|&at| at != node) {
+            self.later(0, 60, What::Link { at, event: event.clone() });
+        }
+    }
+
+    /// A new boot, registered before it answers anybody (§1).
+    fn restart(&mut self, node: usize) -> Verdict {
+        self.nodes[node].process.boot = self.nodes[node].process.boot.next();
+        let process = self.nodes[node].process;
+        self.catalog.register(process);
+        let recovery = self.nodes[node].disk.recover(QUEUE, self.now % 2 == 0)?;
+        let replica = Replica::new(process, recovery, settings());
+        self.log(|| format!("{node} is back with {:?}, applied {:?}", replica.last(), replica.commit()));
+        self.nodes[node].replica = Some(replica);
+        self.nodes[node].applied = self.catalog.history.len() - 1;
+        self.tell_links(node, Event::LinkUp(process));
+        self.apply_catalog(node)
+    }
+
+    fn heal(&mut self) -> Verdict {
+        self.faults = false;
+        self.blocked.clear();
+        for node in 0..self.nodes.len() {
+            self.nodes[node].cut_from_catalog = false;
+            self.nodes[node].stalled = false;
+            if self.nodes[node].replica.is_none() {
+                self.restart(node)?;
+            } else {
+                self.tell_links(node, Event::LinkUp(self.nodes[node].process));
+            }
+        }
+        Ok(())
+    }
+
+    /// Promise 10: everybody in sync, everything confirmed and known everywhere.
+    fn has_converged(&self) -> bool {
+        let now = self.catalog.now();
+        let full = self.nodes.iter().all(|node| now.isr.contains(&node.process.member()));
+        let replicas = || self.nodes.iter().filter_map(|node| node.replica.as_ref());
+        full && replicas().filter(|replica| replica.is_leading()).count() == 1
+            && self.publishers.iter().all(Publisher::is_idle)
+            && replicas().all(|replica| replica.commit() == self.oracle.head() && replica.commit() == replica.last().index)
+            && replicas().all(|replica| *replica.ledger() == self.oracle.ledger)
+            && replicas().filter(|replica| replica.is_leading()).all(Replica::is_quiet)
+    }
+
+    fn why_not_converged(&self) -> String {
+        let mut text = format!("not converged: {:?}, head {}", self.catalog.now(), self.oracle.head());
+        for node in &self.nodes {
+            let Some(replica) = &node.replica else { continue };
+            text += &format!(
+                "\n  {:?} leads {} known {} last {:?} base {:?} durable {} commit {} quiet {} {:?}",
+                node.process, replica.is_leading(), replica.known_epoch(), replica.last(), replica.base(),
+                replica.durable(), replica.commit(), replica.is_quiet(), replica.mirrors(Moment(self.now)),
+            );
+        }
+        for publisher in &self.publishers {
+            text += &format!("\n  publisher {:?} idle {}", publisher.session, publisher.is_idle());
+        }
+        text
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        Tally { committed: self.oracle.head().0, ..self.tally }
+    }
+}
+
+fn sequences(runs: &[(u64, u64)]) -> Vec<u64> {
+    runs.iter().flat_map(|&(first, last)| first..=last).collect()
+}
+
+/// Flips a bit in an entry on its way.
+fn damage(message: MirrorMessage) -> MirrorMessage {
+    match message {
+        MirrorMessage::Append { epoch, prev, commit, mut entries } => {
+            if let Some(last) = entries.last_mut() {
+                let mut bytes = last.to_vec();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 4;
+                *last = Bytes::from(bytes);
+            }
+            MirrorMessage::Append { epoch, prev, commit, entries }
+        }
+        other => other,
+    }
+}
+
+fn brief(message: &MirrorMessage) -> String {
+    match message {
+        MirrorMessage::Append { epoch, prev, commit, entries } => {
+            format!("append epoch {epoch} prev {}/{} commit {commit} entries {}", prev.epoch, prev.index, entries.len())
+        }
+        MirrorMessage::Install { epoch, checkpoint } => format!("install epoch {epoch}, {} bytes", checkpoint.len()),
+        other => format!("{other:?}"),
+    }
+}
