@@ -24,6 +24,9 @@ pub enum CliError {
     /// A cluster on this machine could not be started or stopped.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The load generator met something that it did not expect.
+    #[error(transparent)]
+    Load(#[from] crate::load::LoadError),
     /// The node could not run.
     #[error("{0}")]
     Node(String),

@@ -1,6 +1,7 @@
 //! The command line. One file a command, all of one shape: `Args` says what can
 //! be asked, `run` does it and says how the process ends.
 
+mod bench;
 pub mod client;
 mod cluster;
 mod config;
@@ -51,6 +52,8 @@ enum Command {
     Permissions(permissions::Args),
     /// Check and show node configuration.
     Config(config::Args),
+    /// Measure how fast a broker is; any that talks AMQP 0-9-1.
+    Bench(bench::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Vhost(args) => vhost::run(&args),
         Command::Permissions(args) => permissions::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(code) => code,

@@ -1,0 +1,79 @@
+# `make` lists the targets. Everything is built with one profile, --release,
+# because RocksDB is the slow part and a second profile would compile it twice.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Outside the tree, so that a fresh clone finds what was built before.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/warren/target
+WARREN := $(CARGO_TARGET_DIR)/release/warren
+CARGO := cargo
+BUILD := --release --locked
+
+DATA ?= data/cluster
+NODES ?= 3
+SEEDS ?= 2000
+MESSAGES ?= 20000
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: cluster
+cluster: build ## Run three nodes on this machine until Ctrl-C; data in data/cluster (DATA=, NODES=)
+	@exec "$(WARREN)" cluster up --data "$(DATA)" --nodes $(NODES) --policy deploy/policy.toml
+
+.PHONY: build
+build: prerequisites ## Build the program
+	$(CARGO) build $(BUILD) --package warren
+
+.PHONY: prerequisites
+prerequisites: ## Install the Debian packages that the build needs, where they are missing
+	@deploy/prerequisites.sh build
+
+.PHONY: test
+test: prerequisites format lint unit docs simulate system pika drill ## Everything that checks the product
+	@echo "test result: ok. make test passed"
+
+.PHONY: format
+format: ## Check the formatting of the code
+	$(CARGO) fmt --all --check
+
+.PHONY: lint
+lint: prerequisites ## Check the code with clippy; warnings are errors
+	$(CARGO) clippy $(BUILD) --workspace --all-targets -- --deny warnings
+
+.PHONY: unit
+unit: prerequisites ## Run the tests of all crates (without processes)
+	$(CARGO) test $(BUILD) --workspace --exclude warren-tests
+
+.PHONY: docs
+docs: prerequisites ## Build the documentation of the code; warnings are errors
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc $(BUILD) --workspace --no-deps --document-private-items
+
+.PHONY: simulate
+simulate: prerequisites ## Run simulated clusters with faults (SEEDS=2000)
+	WARREN_SIM_SEEDS=$(SEEDS) $(CARGO) test $(BUILD) --package warren-tests --test sim
+
+.PHONY: system
+system: build ## Test clusters of real processes
+	$(CARGO) test $(BUILD) --package warren-tests --lib --test cluster
+
+.PHONY: pika
+pika: build ## Test with Python's pika: conformance and failover (MESSAGES=20000)
+	@deploy/prerequisites.sh python
+	tests/pika/run.sh "$(WARREN)" $(MESSAGES)
+
+.PHONY: drill
+drill: build ## Kill the leader under load and account for every message
+	tests/drill.sh "$(WARREN)"
+
+.PHONY: bench
+bench: build ## Measure throughput and latency of a cluster on this machine
+	tests/bench.sh "$(WARREN)"
+
+.PHONY: versus
+versus: build ## Measure Warren and RabbitMQ side by side (installs rabbitmq-server)
+	tests/versus/run.sh "$(WARREN)"
+
