@@ -1,6 +1,7 @@
 //! Clusters form by themselves, grow, shrink, and refuse strangers.
 
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use warren_tests::processes::{Cluster, Node, eventually, warren};
 
@@ -39,19 +40,15 @@ fn a_node_joins_and_is_forgotten_when_it_is_dead() {
 }
 
 #[test]
-fn data_of_another_cluster_is_refused() {
-    let (one, other) = (Cluster::start(1), Cluster::start(1));
+fn data_of_another_cluster_is_refused_with_a_clear_error() {
+    let (one, other) = (Cluster::start(3), Cluster::start(3));
     assert!(one.down() && other.down());
-    let (mine, theirs) = (one.node_path(Node(1)).join("data"), other.node_path(Node(1)).join("data"));
-    std::fs::remove_dir_all(&mine).unwrap();
-    let copied = std::process::Command::new("cp").arg("-r").args([&theirs, &mine]).status().unwrap();
-    assert!(copied.success());
-    // The same name and another cluster's data: the folder fits, so it may run
-    // alone; its own cluster must not take it in. Here it is the only seed, so
-    // what must show is that it comes up as the cluster that its data is of.
-    one.up(&[]);
-    let cluster = one.await_alive(Node(1), 1);
-    assert_eq!(cluster["nodes"].as_array().unwrap().len(), 1);
+    let (mine, theirs) = (one.node_path(Node(3)).join("data"), other.node_path(Node(3)).join("data"));
+    replace(&mine, &theirs);
+    let output = warren(&["cluster", "up", "--detach", "--timeout", "30s", "--data", one.path()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("another cluster"), "{said}");
+    assert!(one.pid(Node(1)).is_none(), "nodes that came up are stopped again");
 }
 
 #[test]
@@ -59,9 +56,7 @@ fn data_of_another_node_is_refused_with_a_clear_error() {
     let cluster = Cluster::start(2);
     assert!(cluster.down());
     let (first, second) = (cluster.node_path(Node(1)).join("data"), cluster.node_path(Node(2)).join("data"));
-    std::fs::remove_dir_all(&second).unwrap();
-    let copied = std::process::Command::new("cp").arg("-r").args([&first, &second]).status().unwrap();
-    assert!(copied.success());
+    replace(&second, &first);
     let output = cluster.server(Node(2)).stderr(Stdio::piped()).output().unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
@@ -80,4 +75,10 @@ fn a_mistake_in_the_configuration_is_named_with_its_line() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains(&format!("{file}:2:1: amqp.heartbeat: ")), "{said}");
     }
+}
+
+/// Puts a copy of one data folder in another's place.
+fn replace(folder: &Path, by: &Path) {
+    std::fs::remove_dir_all(folder).unwrap();
+    assert!(Command::new("cp").arg("-r").args([by, folder]).status().unwrap().success());
 }
