@@ -2,7 +2,7 @@
 
 use rand::distr::{Alphanumeric, SampleString};
 use warren_amqp::{Delivery, ShortStr, basic};
-use warren_membership::catalog::{Refusal, Verb};
+use warren_membership::catalog::Verb;
 use warren_replication::message::{ConsumerSpec, Message};
 use warren_replication::types::{Offset, QueueId};
 use warren_shard::step::Local;
@@ -18,7 +18,7 @@ pub struct Consumer {
     tag: ShortStr,
     queue: QueueId,
     /// The queue's name, for errors.
-    queue_name: String,
+    pub(super) queue_name: String,
     no_ack: bool,
 }
 
@@ -96,12 +96,6 @@ impl Channel {
     /// The broker took a consumer away.
     pub(super) fn on_cancelled(&mut self, ctx: &mut Context, number: u64) -> Result<(), Fault> {
         let Some(consumer) = self.forget(number) else { return Ok(()) };
-        if let Some(Waiting::Attach { consumer: attaching, .. }) = self.waiting
-            && attaching == number
-        {
-            self.waiting = None;
-            return Err(Refusal::NotFound(ctx.access.queue(&consumer.queue_name)).into());
-        }
         self.parked.retain(|parked| parked.consumer != number);
         if ctx.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel { consumer_tag: consumer.tag, nowait: true };
@@ -181,7 +175,11 @@ impl Channel {
             }
             Some(_) => self.deliver(ctx, parked),
             // It crossed a `basic.cancel` of this opening of the channel.
-            None if number >= self.first_number => ctx.batch.give_back(parked.queue, parked.offset),
+            // Counted as written too, for the order of what a no-ack consumer settles.
+            None if number >= self.first_number => {
+                ctx.batch.push(parked.queue, Local::Return(vec![parked.offset]));
+                ctx.batch.written(parked.queue, ctx.consumer_key(self.number, number), 1);
+            }
             // Meant for an earlier opening, whose closing gave it back.
             None => {}
         }
@@ -208,7 +206,7 @@ impl Channel {
     }
 
     /// Takes a consumer off the books.
-    fn forget(&mut self, number: u64) -> Option<Consumer> {
+    pub(super) fn forget(&mut self, number: u64) -> Option<Consumer> {
         let consumer = self.consumers.remove(&number)?;
         self.tags.remove(consumer.tag.as_bytes());
         Some(consumer)

@@ -417,6 +417,9 @@ impl Channel {
         let name = match &self.waiting {
             Some(Waiting::Get { get, queue, .. }) if *get == number => queue.clone(),
             Some(Waiting::Purge { request, queue, .. }) if *request == number => queue.clone(),
+            Some(Waiting::Attach { consumer, .. }) if *consumer == number => {
+                self.forget(number).map(|consumer| consumer.queue_name).unwrap_or_default()
+            }
             Some(Waiting::Count { request, then: AfterCount::Declared { name } }) if *request == number => name.clone(),
             Some(Waiting::Count { request, then: AfterCount::Delete { nowait, .. } }) if *request == number => {
                 let nowait = *nowait;

@@ -37,8 +37,10 @@ pub mod outbox;
 pub mod ports;
 mod session;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod testing;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
 use ports::Broker;

@@ -1,0 +1,563 @@
+//! A broker in memory behind connections under test, with the real catalog and
+//! queues simple enough to be seen through; and a client that speaks by our codec.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::SaltString;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use warren_amqp::{
+    Arguments, BASIC, ContentHeader, FieldTable, Frame, Method, OutBuffer, PROTOCOL_HEADER, Payload, ShortStr, Value,
+    basic, channel, connection, decode_frame,
+};
+use warren_membership::catalog::{Addresses, Command, Destination, ExchangeKind, Outcome, Permissions, State};
+use warren_replication::message::{ConsumerSpec, Message};
+use warren_replication::types::{Boot, ConsumerKey, Incarnation, NodeId, Offset, Process, QueueId};
+use warren_shard::step::{Local, ToChannel};
+
+use super::ports::{Broker, Events, Proposal, ProposalError, Routing};
+use super::{Front, Settings};
+
+/// Nothing here takes longer, or the test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) const ME: Process = Process { node: NodeId(7), incarnation: Incarnation(1), boot: Boot(1) };
+
+/// The broker in memory.
+pub(super) struct FakeBroker {
+    state: RwLock<State>,
+    generation: Mutex<u64>,
+    queues: Mutex<Queues>,
+    alarm: watch::Sender<Option<Arc<str>>>,
+}
+
+#[derive(Default)]
+struct Queues {
+    to: BTreeMap<u64, Events>,
+    queues: BTreeMap<QueueId, FakeQueue>,
+    /// Every word said, for tests that ask.
+    log: Vec<(QueueId, Local)>,
+    /// Publishes are neither kept nor answered while this is set.
+    is_stalled: bool,
+    stalled: Vec<(QueueId, Local)>,
+}
+
+#[derive(Default)]
+struct FakeQueue {
+    next: u64,
+    ready: BTreeMap<u64, (Message, bool)>,
+    held: BTreeMap<u64, (ConsumerKey, Message)>,
+    consumers: VecDeque<ConsumerSpec>,
+    refuses: bool,
+}
+
+impl FakeBroker {
+    pub(super) fn new() -> Arc<Self> {
+        let broker = Arc::new(Self {
+            state: RwLock::default(),
+            generation: Mutex::new(1),
+            queues: Mutex::default(),
+            alarm: watch::Sender::new(None),
+        });
+        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+        let salt = SaltString::encode_b64(b"a salt of some length").unwrap();
+        let hash = |password: &str| cheap.hash_password(password.as_bytes(), &salt).unwrap().to_string();
+        broker.agree(Command::Register {
+            name: "one".to_owned(),
+            process: ME,
+            nonce: 1,
+            addresses: Addresses::default(),
+            voter: true,
+        });
+        broker.agree(Command::PutVhost { name: "/".to_owned() });
+        for name in ["guest", "poor"] {
+            let (name, password_hash) = (name.to_owned(), hash(name));
+            broker.agree(Command::PutUser { name, password_hash, tags: Default::default() });
+        }
+        let permissions = Permissions::all();
+        broker.agree(Command::SetPermissions { user: "guest".to_owned(), vhost: "/".to_owned(), permissions });
+        broker
+    }
+
+    pub(super) fn agree(&self, command: Command) {
+        self.apply(&command).unwrap();
+    }
+
+    pub(super) fn apply(&self, command: &Command) -> Result<Outcome, ProposalError> {
+        let mut state = self.state.write();
+        let (result, _) = state.apply(command);
+        *self.generation.lock() += 1;
+        let mut queues = self.queues.lock();
+        let gone: Vec<QueueId> = queues.queues.keys().copied().filter(|id| state.queue(*id).is_none()).collect();
+        for id in gone {
+            let consumers = queues.queues.remove(&id).map(|queue| queue.consumers).unwrap_or_default();
+            for spec in consumers {
+                queues.tell(spec.key, ToChannel::Cancelled { consumer: spec.key.number });
+            }
+        }
+        for (id, _) in state.queues() {
+            queues.queues.entry(id).or_default();
+        }
+        result.map_err(ProposalError::Refused)
+    }
+
+    pub(super) fn queue(&self, name: &str) -> QueueId {
+        self.state.read().queue_named("/", name).unwrap().0
+    }
+
+    pub(super) fn has_queue(&self, name: &str) -> bool {
+        self.state.read().queue_named("/", name).is_ok()
+    }
+
+    /// Ready and held messages.
+    pub(super) fn counts(&self, name: &str) -> (usize, usize) {
+        let id = self.queue(name);
+        let queues = self.queues.lock();
+        (queues.queues[&id].ready.len(), queues.queues[&id].held.len())
+    }
+
+    pub(super) fn refuse(&self, name: &str) {
+        let id = self.queue(name);
+        self.queues.lock().queues.get_mut(&id).unwrap().refuses = true;
+    }
+
+    pub(super) fn stall(&self, is_stalled: bool) {
+        let mut queues = self.queues.lock();
+        queues.is_stalled = is_stalled;
+        if !is_stalled {
+            let stalled = std::mem::take(&mut queues.stalled);
+            queues.take(stalled);
+        }
+    }
+
+    pub(super) fn alarm(&self, reason: Option<&str>) {
+        self.alarm.send_replace(reason.map(Arc::from));
+    }
+
+    pub(super) fn words(&self) -> Vec<(QueueId, Local)> {
+        self.queues.lock().log.clone()
+    }
+
+    /// Waits until something holds.
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let waited = timeout(PATIENCE, async {
+            while !holds(self) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("never came true: {what}"));
+    }
+}
+
+impl Queues {
+    fn tell(&self, key: ConsumerKey, event: ToChannel) {
+        self.tell_channel(key.connection, key.channel, event);
+    }
+
+    fn tell_channel(&self, connection: u64, channel: u16, event: ToChannel) {
+        if let Some(to) = self.to.get(&connection) {
+            let _ = to.send(vec![(channel, event)]);
+        }
+    }
+
+    fn take(&mut self, batch: Vec<(QueueId, Local)>) {
+        for (id, word) in batch {
+            if self.is_stalled && matches!(word, Local::Publish { .. }) {
+                self.stalled.push((id, word));
+                continue;
+            }
+            self.log.push((id, word.clone()));
+            self.on_word(id, word);
+            self.deliver(id);
+        }
+    }
+
+    fn on_word(&mut self, id: QueueId, word: Local) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        match word {
+            Local::Publish { session, messages } => {
+                let ranges: Vec<(u64, u64)> = messages.iter().map(|(sequence, _)| (*sequence, *sequence)).collect();
+                let refuses = queue.refuses;
+                for (_, message) in messages.into_iter().filter(|_| !refuses) {
+                    queue.ready.insert(queue.next, (message, false));
+                    queue.next += 1;
+                }
+                let event =
+                    if refuses { ToChannel::Refused(id, ranges) } else { ToChannel::Confirmed(id, ranges) };
+                self.tell_channel(session.connection, session.channel, event);
+            }
+            Local::ChannelClosed { session } => {
+                let mine = |key: &ConsumerKey| key.connection == session.connection && key.channel == session.channel;
+                queue.consumers.retain(|spec| !mine(&spec.key));
+                let back: Vec<u64> = queue.held.iter().filter(|(_, (key, _))| mine(key)).map(|(o, _)| *o).collect();
+                queue.give_back(&back);
+            }
+            Local::Consume(spec) => {
+                let taken = queue.consumers.iter().any(|other| other.exclusive || spec.exclusive);
+                let event = ToChannel::Consuming { consumer: spec.key.number, attached: !taken };
+                if !taken {
+                    queue.consumers.push_back(spec.clone());
+                }
+                self.tell(spec.key, event);
+            }
+            Local::Cancel(key) => queue.consumers.retain(|spec| spec.key != key),
+            Local::Written(key, messages) => {
+                let mut left = messages as usize;
+                let no_ack = queue.consumers.iter().any(|spec| spec.key == key && spec.no_ack);
+                queue.held.retain(|_, (holder, _)| {
+                    let goes = no_ack && *holder == key && left > 0;
+                    left -= usize::from(goes);
+                    !goes
+                });
+            }
+            Local::Settle(offsets, _) => offsets.iter().for_each(|offset| drop(queue.held.remove(&offset.0))),
+            Local::Return(offsets) => queue.give_back(&offsets.iter().map(|offset| offset.0).collect::<Vec<_>>()),
+            Local::Get(key) => {
+                let found = queue.ready.pop_first().map(|(offset, (message, redelivered))| {
+                    queue.held.insert(offset, (key, message.clone()));
+                    (Offset(offset), redelivered, message, queue.ready.len() as u64)
+                });
+                self.tell(key, ToChannel::Got { get: key.number, queue: id, found });
+            }
+            Local::Purge { connection, channel, request } => {
+                let messages = std::mem::take(&mut queue.ready).len() as u64;
+                self.tell_channel(connection, channel, ToChannel::Purged { request, messages });
+            }
+            Local::Count { connection, channel, request } => {
+                let (ready, consumers) = (queue.ready.len() as u64, queue.consumers.len() as u32);
+                self.tell_channel(connection, channel, ToChannel::Counted { request, ready, consumers });
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: QueueId) {
+        loop {
+            let Some(queue) = self.queues.get_mut(&id) else { return };
+            let held = |key: ConsumerKey| queue.held.values().filter(|(holder, _)| *holder == key).count() as u32;
+            let has_room = |spec: &ConsumerSpec| spec.no_ack || spec.prefetch == 0 || held(spec.key) < spec.prefetch;
+            let Some(place) = queue.consumers.iter().position(has_room) else { return };
+            let Some((offset, (message, redelivered))) = queue.ready.pop_first() else { return };
+            let Some(spec) = queue.consumers.remove(place) else { return };
+            let key = spec.key;
+            queue.held.insert(offset, (key, message.clone()));
+            queue.consumers.push_back(spec);
+            let event =
+                ToChannel::Deliver { queue: id, consumer: key.number, offset: Offset(offset), redelivered, message };
+            self.tell(key, event);
+        }
+    }
+}
+
+impl FakeQueue {
+    fn give_back(&mut self, offsets: &[u64]) {
+        for offset in offsets {
+            if let Some((_, message)) = self.held.remove(offset) {
+                self.ready.insert(*offset, (message, true));
+            }
+        }
+    }
+}
+
+impl Broker for FakeBroker {
+    fn process(&self) -> Process {
+        ME
+    }
+
+    fn live(&self) -> Vec<Process> {
+        vec![ME]
+    }
+
+    fn submit(&self, batch: Vec<(QueueId, Local)>) {
+        self.queues.lock().take(batch);
+    }
+
+    fn register(&self, connection: u64, to: Events) {
+        self.queues.lock().to.insert(connection, to);
+    }
+
+    fn unregister(&self, connection: u64) {
+        self.queues.lock().to.remove(&connection);
+    }
+
+    fn catalog(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    fn propose(&self, command: Command) -> Proposal {
+        let result = self.apply(&command);
+        Box::pin(async move {
+            // Never at once, so that what follows on the channel has to wait.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            result
+        })
+    }
+
+    fn routing(&self) -> Arc<dyn Routing> {
+        Arc::new(FakeRouting { generation: *self.generation.lock(), state: self.state.read().clone() })
+    }
+
+    fn blocked(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.alarm.subscribe()
+    }
+}
+
+/// Direct and fanout exchanges, which is enough here.
+struct FakeRouting {
+    generation: u64,
+    state: State,
+}
+
+impl Routing for FakeRouting {
+    fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn reads_headers(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    fn route(&self, vhost: &str, exchange: &str, routing_key: &str, _: Option<&FieldTable>) -> Option<Vec<QueueId>> {
+        if exchange.is_empty() {
+            return Some(self.state.queue_named(vhost, routing_key).map(|(id, _)| id).into_iter().collect());
+        }
+        let exchange = self.state.exchange(vhost, exchange).ok()?;
+        let mut queues: Vec<QueueId> = exchange
+            .bindings
+            .iter()
+            .filter(|binding| exchange.kind == ExchangeKind::Fanout || binding.routing_key == routing_key)
+            .filter_map(|binding| match &binding.destination {
+                Destination::Queue(id) => Some(*id),
+                Destination::Exchange(_) => None,
+            })
+            .collect();
+        queues.sort_unstable();
+        queues.dedup();
+        Some(queues)
+    }
+}
+
+/// A node's front with a fake broker behind, and how to stop it.
+pub(super) struct Node {
+    pub(super) broker: Arc<FakeBroker>,
+    pub(super) front: Arc<Front>,
+    pub(super) stop: CancellationToken,
+}
+
+impl Node {
+    pub(super) fn new() -> Self {
+        Self::with(Settings { close_timeout: Duration::from_millis(500), ..Settings::default() })
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let broker = FakeBroker::new();
+        let front = Arc::new(Front::new(Arc::clone(&broker) as Arc<dyn Broker>, settings));
+        Self { broker, front, stop: CancellationToken::new() }
+    }
+
+    /// A client that has said nothing yet.
+    pub(super) fn raw(&self) -> Client {
+        self.raw_from(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    pub(super) fn raw_from(&self, peer: IpAddr) -> Client {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (reader, writer) = tokio::io::split(far);
+        let served = tokio::spawn(Arc::clone(&self.front).serve(reader, writer, peer, self.stop.clone()));
+        Client { stream: near, input: BytesMut::new(), served }
+    }
+
+    /// A client with its vhost open.
+    pub(super) async fn connect(&self) -> Client {
+        let mut client = self.raw();
+        client.open("guest", "/").await;
+        client
+    }
+
+    /// A client with channel 1 open.
+    pub(super) async fn channel(&self) -> Client {
+        let mut client = self.connect().await;
+        client.open_channel(1).await;
+        client
+    }
+}
+
+/// One client.
+pub(super) struct Client {
+    stream: DuplexStream,
+    input: BytesMut,
+    served: JoinHandle<()>,
+}
+
+impl Client {
+    pub(super) async fn send_raw(&mut self, octets: &[u8]) {
+        self.stream.write_all(octets).await.unwrap();
+    }
+
+    /// False if the broker has closed.
+    pub(super) async fn try_send_raw(&mut self, octets: &[u8]) -> bool {
+        self.stream.write_all(octets).await.is_ok()
+    }
+
+    pub(super) async fn read_exact(&mut self, octets: &mut [u8]) {
+        timeout(PATIENCE, self.stream.read_exact(octets)).await.expect("no answer").unwrap();
+    }
+
+    /// False if the broker does not read: the publish is then cut off.
+    pub(super) async fn try_publish_to(&mut self, channel: u16, queue: &str, body: &[u8]) -> bool {
+        timeout(Duration::from_millis(300), self.publish_to(channel, queue, body)).await.is_ok()
+    }
+
+    pub(super) async fn send<M: Arguments>(&mut self, channel: u16, method: M) {
+        let mut out = OutBuffer::new();
+        out.arguments(channel, &method);
+        self.stream.write_all_buf(&mut out).await.unwrap();
+    }
+
+    pub(super) async fn publish(&mut self, channel: u16, method: basic::Publish, properties: &Bytes, body: &[u8]) {
+        let mut out = OutBuffer::new();
+        out.publish(channel, &method, properties, &Bytes::copy_from_slice(body), 4096);
+        self.stream.write_all_buf(&mut out).await.unwrap();
+    }
+
+    /// To the default exchange, without properties.
+    pub(super) async fn publish_to(&mut self, channel: u16, queue: &str, body: &[u8]) {
+        let method = basic::Publish { routing_key: short(queue), ..Default::default() };
+        self.publish(channel, method, &Bytes::from_static(&[0, 0]), body).await;
+    }
+
+    /// The next frame; `None` at the end.
+    pub(super) async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = decode_frame(&mut self.input, u32::MAX).unwrap() {
+                return Some(frame);
+            }
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.input)).await.expect("no answer");
+            if read.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// The next method.
+    pub(super) async fn method(&mut self) -> (u16, Method) {
+        match self.frame().await {
+            Some(Frame { channel, payload: Payload::Method(method) }) => (channel, method),
+            other => panic!("no method but {other:?}"),
+        }
+    }
+
+    /// The content behind a method: properties and body.
+    pub(super) async fn content(&mut self) -> (Bytes, Bytes) {
+        let Some(Frame { payload: Payload::Header(ContentHeader { class, body_size, properties }), .. }) = self.frame().await
+        else {
+            panic!("no header");
+        };
+        assert_eq!(class, BASIC);
+        let mut body = BytesMut::new();
+        while (body.len() as u64) < body_size {
+            match self.frame().await {
+                Some(Frame { payload: Payload::Body(part), .. }) => body.extend_from_slice(&part),
+                other => panic!("no body but {other:?}"),
+            }
+        }
+        (properties, body.freeze())
+    }
+
+    /// The next delivery: tag, redelivered, body.
+    pub(super) async fn delivery(&mut self) -> (u64, bool, Bytes) {
+        let (_, Method::BasicDeliver(deliver)) = self.method().await else { panic!("no delivery") };
+        let (_, body) = self.content().await;
+        (deliver.delivery_tag, deliver.redelivered, body)
+    }
+
+    /// Login and open, up to where the broker refuses.
+    pub(super) async fn login(&mut self, user: &str, password: &str, knows_close: bool) {
+        self.send_raw(&PROTOCOL_HEADER).await;
+        assert!(matches!(self.method().await, (0, Method::ConnectionStart(_))));
+        let capabilities = FieldTable::from([
+            ("authentication_failure_close", Value::from(knows_close)),
+            ("consumer_cancel_notify", Value::from(true)),
+            ("connection.blocked", Value::from(true)),
+        ]);
+        let start_ok = connection::StartOk {
+            client_properties: FieldTable::from([("capabilities", Value::from(capabilities))]),
+            mechanism: short("PLAIN"),
+            response: Bytes::from(format!("\0{user}\0{password}")),
+            locale: short("en_US"),
+        };
+        self.send(0, start_ok).await;
+    }
+
+    pub(super) async fn tune(&mut self, tuned: connection::TuneOk) {
+        assert!(matches!(self.method().await, (0, Method::ConnectionTune(_))));
+        self.send(0, tuned).await;
+    }
+
+    pub(super) async fn open(&mut self, user: &str, vhost: &str) {
+        self.login(user, user, true).await;
+        self.tune(connection::TuneOk { channel_max: 10, frame_max: 4096, heartbeat: 0 }).await;
+        self.send(0, connection::Open { virtual_host: short(vhost), ..Default::default() }).await;
+        let (_, method) = self.method().await;
+        assert!(matches!(method, Method::ConnectionOpenOk(_)), "{method:?}");
+    }
+
+    pub(super) async fn open_channel(&mut self, number: u16) {
+        self.send(number, channel::Open::default()).await;
+        let (channel, method) = self.method().await;
+        assert!(channel == number && matches!(method, Method::ChannelOpenOk(_)), "{method:?}");
+    }
+
+    pub(super) async fn declare(&mut self, channel: u16, queue: &str) {
+        let declare = warren_amqp::queue::Declare { queue: short(queue), durable: true, ..Default::default() };
+        self.send(channel, declare).await;
+        let (_, method) = self.method().await;
+        assert!(matches!(method, Method::QueueDeclareOk(_)), "{method:?}");
+    }
+
+    /// The connection is closed by the broker with this; and the task ends well.
+    pub(super) async fn expect_close(mut self, code: u16, text: &str) {
+        let close = loop {
+            match self.frame().await {
+                Some(Frame { channel: 0, payload: Payload::Method(Method::ConnectionClose(close)) }) => break close,
+                Some(_) => {}
+                None => panic!("closed without a word"),
+            }
+        };
+        assert_eq!((close.reply_code, close.reply_text.as_str()), (code, text));
+        self.send(0, connection::CloseOk::default()).await;
+        self.expect_end().await;
+    }
+
+    /// The channel is closed by the broker with this; the connection goes on.
+    pub(super) async fn expect_channel_close(&mut self, number: u16, code: u16, text: &str) {
+        let (channel, method) = self.method().await;
+        let Method::ChannelClose(close) = method else { panic!("{method:?}") };
+        assert_eq!((channel, close.reply_code, close.reply_text.as_str()), (number, code, text));
+        self.send(number, channel::CloseOk::default()).await;
+    }
+
+    /// The broker closes the socket and its task ends without a panic.
+    pub(super) async fn expect_end(mut self) {
+        assert_eq!(self.frame().await, None);
+        drop(self.stream);
+        timeout(PATIENCE, self.served).await.expect("the task goes on").expect("the task panicked");
+    }
+
+    pub(super) async fn hang_up(self) {
+        drop(self.stream);
+        timeout(PATIENCE, self.served).await.expect("the task goes on").expect("the task panicked");
+    }
+}
+
+pub(super) fn short(text: &str) -> ShortStr {
+    ShortStr::try_from(text).unwrap()
+}
