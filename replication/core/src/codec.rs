@@ -84,20 +84,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn process(&mut self) -> Result<Process, Malformed> {
-        Ok(Process {
-            node: NodeId(self.u64()?),
-            incarnation: Incarnation(self.u64()?),
-            boot: Boot(self.u64()?),
-        })
+        Ok(Process { node: NodeId(self.u64()?), incarnation: Incarnation(self.u64()?), boot: Boot(self.u64()?) })
     }
 
     pub(crate) fn session(&mut self) -> Result<Session, Malformed> {
-        Ok(Session {
-            process: self.process()?,
-            connection: self.varint()?,
-            channel: self.u16()?,
-            opened: self.u32()?,
-        })
+        Ok(Session { process: self.process()?, connection: self.varint()?, channel: self.u16()?, opened: self.u32()? })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::isr::{InSync, Stamps};
 use crate::message::Message;
 use crate::mutation::{self, Mutation};
 use crate::own::Own;
-use crate::progress::{self, Phase, Progress};
+use crate::progress::{Phase, Progress};
 use crate::record::{self, Entry, Record};
 use crate::replica::{MirrorState, MirrorStatus};
 use crate::session::{Sequence, SessionTable};
@@ -195,7 +195,7 @@ impl Leader {
         (epoch, index): (Epoch, Index),
         out: &mut Vec<Action>,
     ) {
-        if !progress::counts(epoch, own) || index > own.log.last().index {
+        if epoch != own.known || index > own.log.last().index {
             return;
         }
         let Some(mirror) = self.mirrors.get_mut(&from.node) else { return };
@@ -259,9 +259,10 @@ impl Leader {
             record::check(bytes).map_err(|_| Unfit)?;
         }
         // Read before the log was changed: as good as nothing.
-        let stale = entries.iter().zip(first.0..).any(|(bytes, index)| {
-            record::position(bytes).ok() != own.log.position_at(Index(index))
-        });
+        let stale = entries
+            .iter()
+            .zip(first.0..)
+            .any(|(bytes, index)| record::position(bytes).ok() != own.log.position_at(Index(index)));
         let entries = if stale { Vec::new() } else { entries };
         if let Some(mirror) = self.mirrors.get_mut(&node) {
             mirror.on_read(own, now, first, entries, out);
@@ -364,9 +365,10 @@ impl Leader {
         let statuses = self.mirrors.values().map(|mirror| MirrorStatus {
             node: mirror.node,
             durable: mirror.durable,
-            in_sync: isr.is_some_and(|isr| isr.iter().any(|member| {
-                member.node == mirror.node && mirror.member().is_none_or(|known| known == *member)
-            })),
+            in_sync: isr.is_some_and(|isr| {
+                isr.iter()
+                    .any(|member| member.node == mirror.node && mirror.member().is_none_or(|known| known == *member))
+            }),
             state: match mirror.phase {
                 _ if !mirror.linked => MirrorState::Unreachable,
                 Phase::Comparing { .. } => MirrorState::Comparing,

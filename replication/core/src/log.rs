@@ -162,10 +162,8 @@ impl Log {
             index => position_in(&self.history, Index(index)),
         };
         self.marks.truncate(from);
-        self.next_offset = self
-            .pending
-            .back()
-            .map_or(applied_next_offset, |pending| Offset(pending.entry.offsets().end));
+        self.next_offset =
+            self.pending.back().map_or(applied_next_offset, |pending| Offset(pending.entry.offsets().end));
     }
 
     /// The unapplied entry at this index.
@@ -342,7 +340,12 @@ mod tests {
     fn log(positions: &[Position]) -> Log {
         let mut log = Log::default();
         for position in positions {
-            let entry = Entry { position: *position, first_offset: Offset(position.index.0 * 10), messages: 10, records: Vec::new() };
+            let entry = Entry {
+                position: *position,
+                first_offset: Offset(position.index.0 * 10),
+                messages: 10,
+                records: Vec::new(),
+            };
             log.push(entry, Bytes::from_static(b"entry"));
         }
         log

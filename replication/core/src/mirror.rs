@@ -39,6 +39,15 @@ pub(crate) struct Append {
 pub(crate) struct Broken(pub(crate) String);
 
 impl Mirror {
+    /// A new epoch: nothing is agreed on with its leader yet (§5.2 †).
+    pub(crate) fn forget(&mut self) {
+        let matched = self.matched;
+        *self = Self::default();
+        if mutation::on(Mutation::CountOldDurable) {
+            self.matched = matched;
+        }
+    }
+
     pub(crate) fn on_append(
         &mut self,
         own: &mut Own,
@@ -57,6 +66,9 @@ impl Mirror {
         }
         if !own.log.holds(prev) {
             self.say_diverged(own, out);
+            if mutation::on(Mutation::CountOldDurable) {
+                self.settle(own, now, out);
+            }
             return Ok(());
         }
         // Everything up to an entry that both have is the same (log matching).
@@ -146,7 +158,9 @@ impl Mirror {
             return Ok(());
         }
         if base.index <= own.ledger.applied().index && !careless {
-            return Err(Broken(format!("the leader's log begins with {base:?}, which is not in what is committed here")));
+            return Err(Broken(format!(
+                "the leader's log begins with {base:?}, which is not in what is committed here"
+            )));
         }
         own.store_epoch(now, out);
         own.install(now, bytes, checkpoint, out);

@@ -15,7 +15,7 @@ pub enum Mutation {
     AddLate,
     /// §4.4: propose mirrors that have not caught up.
     AddToIsrEarly,
-    /// §1: count durable indices reported in older epochs.
+    /// §1, §5.2: a mirror takes what matched an older leader's log for matching.
     CountOldDurable,
     /// §1: a mirror reports what it has not synced yet.
     ReportUnsynced,

@@ -8,7 +8,7 @@ use crate::checkpoint;
 use crate::message::MirrorMessage;
 use crate::own::Own;
 use crate::step::Action;
-use crate::types::{Epoch, Index, Member, Moment, NodeId, Position, Process};
+use crate::types::{Index, Member, Moment, NodeId, Position, Process};
 
 /// How far contact with a mirror has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,9 +99,7 @@ impl Progress {
     }
 
     pub(crate) fn link_up(&mut self, own: &Own, now: Moment, process: Process, out: &mut Vec<Action>) {
-        let stale = self.process.is_some_and(|known| {
-            known.member() == process.member() && known.boot > process.boot
-        });
+        let stale = self.process.is_some_and(|known| known.member() == process.member() && known.boot > process.boot);
         if stale {
             return;
         }
@@ -303,9 +301,4 @@ impl Progress {
         }
         self.feed(own, now, out);
     }
-}
-
-/// Whether a word from a mirror is of the leader's epoch.
-pub(crate) fn counts(epoch: Epoch, own: &Own) -> bool {
-    epoch == own.known || crate::mutation::on(crate::mutation::Mutation::CountOldDurable)
 }

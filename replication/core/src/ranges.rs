@@ -126,12 +126,8 @@ impl RangeSet {
 
     /// The ranges' parts at or above `from`, ascending.
     pub fn iter_from(&self, from: u64) -> impl Iterator<Item = Range<u64>> + '_ {
-        let straddling = self
-            .ranges
-            .range(..from)
-            .next_back()
-            .filter(|&(_, &end)| end > from)
-            .map(|(_, &end)| from..end);
+        let straddling =
+            self.ranges.range(..from).next_back().filter(|&(_, &end)| end > from).map(|(_, &end)| from..end);
         straddling.into_iter().chain(self.ranges.range(from..).map(|(&start, &end)| start..end))
     }
 

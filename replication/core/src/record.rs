@@ -112,9 +112,9 @@ impl Entry {
             records.push(Record::decode(&mut reader)?);
         }
         let published = records.iter().try_fold(0u64, |sum, record| match record {
-            Record::Publish { runs, .. } => runs.iter().try_fold(sum, |sum, (first, last)| {
-                last.checked_sub(*first)?.checked_add(1)?.checked_add(sum)
-            }),
+            Record::Publish { runs, .. } => runs
+                .iter()
+                .try_fold(sum, |sum, (first, last)| last.checked_sub(*first)?.checked_add(1)?.checked_add(sum)),
             _ => Some(sum),
         });
         if published != Some(u64::from(head.messages)) {

@@ -66,8 +66,8 @@ impl Recovery {
     pub fn new(queue: QueueId, epoch: Epoch, checkpoint: Option<Bytes>) -> Result<Self, RecoveryError> {
         let mut recovery = Self { epoch, ..Self::empty(queue) };
         if let Some(bytes) = checkpoint {
-            let checkpoint = Checkpoint::decode(queue, &bytes)
-                .map_err(|error| RecoveryError::Checkpoint { queue, error })?;
+            let checkpoint =
+                Checkpoint::decode(queue, &bytes).map_err(|error| RecoveryError::Checkpoint { queue, error })?;
             (recovery.log, recovery.ledger) = checkpoint.open();
         }
         Ok(recovery)

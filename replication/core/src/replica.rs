@@ -219,7 +219,9 @@ impl Replica {
         if epoch > self.own.known {
             self.own.known = epoch;
             self.step_down(out);
-            self.role = Role::Mirror(Mirror::default());
+            if let Role::Mirror(mirror) = &mut self.role {
+                mirror.forget();
+            }
         }
     }
 

@@ -44,7 +44,10 @@ impl Oracle {
         let head = self.head();
         if let Some(position) = self.position(head) {
             if !replica.holds(position) {
-                return Err(format!("the leader of epoch {epoch} lacks {position:?}, its log ends at {:?}", replica.last()));
+                return Err(format!(
+                    "the leader of epoch {epoch} lacks {position:?}, its log ends at {:?}",
+                    replica.last()
+                ));
             }
         }
         Ok(())

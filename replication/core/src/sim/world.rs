@@ -56,15 +56,42 @@ enum What {
     Tick(usize),
     /// Node and boot: a crash forgets what was under way.
     Sync(Process),
-    Deliver { to: usize, from: Process, message: MirrorMessage },
-    Link { at: usize, event: Event },
-    Read { at: Process, event: Event, first: Index, most: u64 },
+    Deliver {
+        to: usize,
+        from: Process,
+        message: MirrorMessage,
+    },
+    Link {
+        at: usize,
+        event: Event,
+    },
+    Read {
+        at: Process,
+        event: Event,
+        first: Index,
+        most: u64,
+    },
     Catalog(usize),
-    ProposeIsr { by: Process, from: Arc<Assignment>, isr: BTreeSet<Member> },
-    Elect { unwilling: Option<NodeId> },
+    ProposeIsr {
+        by: Process,
+        from: Arc<Assignment>,
+        isr: BTreeSet<Member>,
+    },
+    Elect {
+        unwilling: Option<NodeId>,
+    },
     Publish(usize),
-    Send { to: Process, epoch: Epoch, proposal: Proposal },
-    Answer { epoch: Epoch, session: Session, confirmed: Vec<u64>, again: Option<u64> },
+    Send {
+        to: Process,
+        epoch: Epoch,
+        proposal: Proposal,
+    },
+    Answer {
+        epoch: Epoch,
+        session: Session,
+        confirmed: Vec<u64>,
+        again: Option<u64>,
+    },
     Consume,
     Fault,
 }
@@ -637,7 +664,8 @@ impl World {
         let replicas = || self.nodes.iter().filter_map(|node| node.replica.as_ref());
         full && replicas().filter(|replica| replica.is_leading()).count() == 1
             && self.publishers.iter().all(Publisher::is_idle)
-            && replicas().all(|replica| replica.commit() == self.oracle.head() && replica.commit() == replica.last().index)
+            && replicas()
+                .all(|replica| replica.commit() == self.oracle.head() && replica.commit() == replica.last().index)
             && replicas().all(|replica| *replica.ledger() == self.oracle.ledger)
             && replicas().filter(|replica| replica.is_leading()).all(Replica::is_quiet)
     }
@@ -648,8 +676,15 @@ impl World {
             let Some(replica) = &node.replica else { continue };
             text += &format!(
                 "\n  {:?} leads {} known {} last {:?} base {:?} durable {} commit {} quiet {} {:?}",
-                node.process, replica.is_leading(), replica.known_epoch(), replica.last(), replica.base(),
-                replica.durable(), replica.commit(), replica.is_quiet(), replica.mirrors(Moment(self.now)),
+                node.process,
+                replica.is_leading(),
+                replica.known_epoch(),
+                replica.last(),
+                replica.base(),
+                replica.durable(),
+                replica.commit(),
+                replica.is_quiet(),
+                replica.mirrors(Moment(self.now)),
             );
         }
         for publisher in &self.publishers {
