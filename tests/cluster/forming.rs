@@ -47,7 +47,7 @@ fn data_of_another_cluster_is_refused_with_a_clear_error() {
     replace(&mine, &theirs);
     let output = warren(&["cluster", "up", "--detach", "--timeout", "30s", "--data", one.path()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("another cluster"), "{said}");
+    assert!(!output.status.success() && said.contains("belongs to cluster"), "{said}");
     assert!(one.pid(Node(1)).is_none(), "nodes that came up are stopped again");
 }
 
