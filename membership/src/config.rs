@@ -13,7 +13,7 @@ pub struct MembershipConfig {
     /// The cluster's name; nodes that gossip another one are not heard.
     pub cluster_name: String,
     /// Membership addresses (`host:port`) of nodes to meet first. The node that
-    /// is listed first forms the cluster.
+    /// is listed first forms the cluster; so does a node without seeds.
     pub seeds: Vec<String>,
     /// How many nodes must be there before the cluster is formed, and how many a
     /// new node waits for before it serves.

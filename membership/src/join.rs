@@ -87,9 +87,10 @@ async fn enter(core: &Arc<Core>) -> Result<(), MembershipError> {
     }
 }
 
-/// Whether this node is the one that forms the cluster.
+/// Whether this node is the one that forms the cluster; so is one that is told
+/// of nobody else.
 async fn is_first_seed(core: &Core) -> bool {
-    let Some(first) = core.config.seeds.first() else { return core.config.expected_size <= 1 };
+    let Some(first) = core.config.seeds.first() else { return true };
     if first.parse::<SocketAddr>().is_ok_and(|address| address == core.address) {
         return true;
     }

@@ -10,6 +10,8 @@
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod network;
+#[cfg(test)]
+mod suite;
 
 use std::io::Cursor;
 use std::sync::Arc;
