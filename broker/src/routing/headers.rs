@@ -1,0 +1,114 @@
+//! Headers exchanges: a binding's arguments are compared with the message's
+//! headers, all of them or any (`x-match`). Arguments whose names begin with
+//! `x-` count only for `all-with-x` and `any-with-x`; one without a value asks
+//! only for the header to be there.
+
+use std::collections::BTreeMap;
+
+use warren_membership::catalog::{Arguments, Destination, Value};
+
+use super::targets::{Found, Targets};
+
+/// Destinations by binding arguments: equal ones are compared once.
+#[derive(Debug, Default)]
+pub(super) struct Headers(BTreeMap<Arguments, (Condition, Targets)>);
+
+/// Binding arguments, ready to compare.
+#[derive(Debug)]
+struct Condition {
+    all: bool,
+    /// Name and value wanted.
+    wanted: Vec<(String, Value)>,
+}
+
+impl Condition {
+    fn of(arguments: &Arguments) -> Self {
+        let kind = arguments.get("x-match").and_then(Value::as_str).unwrap_or("all");
+        let counts = |name: &str| name != "x-match" && (kind.ends_with("-with-x") || !name.starts_with("x-"));
+        let wanted = arguments.iter().filter(|(name, _)| counts(name));
+        Self {
+            all: !kind.starts_with("any"),
+            wanted: wanted.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
+
+    fn holds(&self, headers: &Arguments) -> bool {
+        let mut met = self.wanted.iter().map(|(name, wanted)| {
+            headers.get(name).is_some_and(|value| *wanted == Value::Void || wanted.same_as(value))
+        });
+        if self.all { met.all(|met| met) } else { met.any(|met| met) }
+    }
+}
+
+impl Headers {
+    pub(super) fn insert(&mut self, arguments: &Arguments, destination: Destination) {
+        let bound = self.0.entry(arguments.clone());
+        bound.or_insert_with(|| (Condition::of(arguments), Targets::None)).1.insert(destination);
+    }
+
+    pub(super) fn remove(&mut self, arguments: &Arguments, destination: &Destination) {
+        if let Some((_, targets)) = self.0.get_mut(arguments) {
+            targets.remove(destination);
+            if targets.is_empty() {
+                self.0.remove(arguments);
+            }
+        }
+    }
+
+    pub(super) fn route<'a>(&'a self, headers: &Arguments, found: &mut Found<'a>) {
+        for (condition, targets) in self.0.values() {
+            if condition.holds(headers) {
+                targets.add_to(found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use warren_replication::types::QueueId;
+
+    fn table(fields: &[(&str, Value)]) -> Arguments {
+        fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+
+    fn matches(binding: &[(&str, Value)], headers: &[(&str, Value)]) -> bool {
+        let mut exchange = Headers::default();
+        exchange.insert(&table(binding), Destination::Queue(QueueId(1)));
+        let mut found = Found::default();
+        exchange.route(&table(headers), &mut found);
+        let matched = !found.queues.is_empty();
+        exchange.remove(&table(binding), &Destination::Queue(QueueId(1)));
+        assert!(exchange.0.is_empty());
+        matched
+    }
+
+    #[test]
+    fn all_or_any_of_the_arguments_must_be_met() {
+        let (a, b, x) = (("a", Value::I32(1)), ("b", Value::text("t")), ("x-c", Value::Bool(true)));
+        let kind = |kind: &str| ("x-match", Value::text(kind));
+        let cases = [
+            (vec![kind("all"), a.clone(), b.clone()], vec![a.clone(), b.clone()], true),
+            (vec![kind("all"), a.clone(), b.clone()], vec![a.clone()], false),
+            (vec![kind("any"), a.clone(), b.clone()], vec![a.clone()], true),
+            (vec![kind("any"), a.clone(), b.clone()], vec![("a", Value::I32(2))], false),
+            (vec![a.clone()], vec![a.clone(), b.clone()], true),
+            (vec![a.clone()], vec![], false),
+            (vec![], vec![], true),
+            (vec![kind("any")], vec![a.clone()], false),
+            (vec![a.clone()], vec![("a", Value::I64(1))], true),
+            (vec![("a", Value::Void)], vec![a.clone()], true),
+            (vec![("a", Value::Void)], vec![b.clone()], false),
+            (vec![kind("all"), a.clone(), x.clone()], vec![a.clone()], true),
+            (vec![kind("all-with-x"), a.clone(), x.clone()], vec![a.clone()], false),
+            (vec![kind("all-with-x"), a.clone(), x.clone()], vec![a.clone(), x.clone()], true),
+            (vec![kind("any"), x.clone()], vec![x.clone()], false),
+            (vec![kind("any-with-x"), a.clone(), x.clone()], vec![x.clone()], true),
+        ];
+        for (binding, headers, expected) in cases {
+            assert_eq!(matches(&binding, &headers), expected, "{binding:?} {headers:?}");
+        }
+    }
+}
