@@ -79,7 +79,8 @@ mod tests {
         exchange.insert(&table(binding), Destination::Queue(QueueId(1)));
         let mut found = Found::default();
         exchange.route(&table(headers), &mut found);
-        let matched = !found.queues.is_empty();
+        let matched = !std::mem::take(&mut found.queues).is_empty();
+        drop(found);
         exchange.remove(&table(binding), &Destination::Queue(QueueId(1)));
         assert!(exchange.0.is_empty());
         matched
