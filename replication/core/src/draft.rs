@@ -25,13 +25,12 @@ impl Draft {
     pub(crate) fn publish(&mut self, session: Session, floor: u64, sequence: u64, message: Message) {
         self.bytes += message.weight() + 16;
         self.messages.push(message);
-        if let Some(Record::Publish { session: last, floor: known, runs }) = self.records.last_mut() {
-            if *last == session {
+        if let Some(Record::Publish { session: last, floor: known, runs }) = self.records.last_mut()
+            && *last == session {
                 *known = floor.max(*known);
                 push_run(runs, sequence);
                 return;
             }
-        }
         self.records.push(Record::Publish { session, floor, runs: vec![(sequence, sequence)] });
     }
 

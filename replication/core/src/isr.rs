@@ -84,12 +84,11 @@ impl InSync {
 
     /// Repeats the proposal in flight (§4.3: no silence and no error ends it).
     pub(crate) fn on_tick(&mut self, settings: &Settings, now: Moment, out: &mut Vec<Action>) {
-        if let Some(proposal) = &mut self.proposal {
-            if now.micros_since(proposal.sent) >= settings.proposal_retry {
+        if let Some(proposal) = &mut self.proposal
+            && now.micros_since(proposal.sent) >= settings.proposal_retry {
                 proposal.sent = now;
                 out.push(Action::ProposeIsr { from: Arc::clone(&proposal.from), isr: proposal.isr.clone() });
             }
-        }
         if self.joining.is_some_and(|(_, until)| now >= until) {
             self.joining = None;
             self.rest_until = now.plus_micros(settings.mirror_timeout);

@@ -23,6 +23,8 @@ pub mod ranges;
 pub mod record;
 pub mod recovery;
 pub mod replica;
+#[cfg(test)]
+mod scenarios;
 pub mod session;
 pub mod settings;
 #[cfg(test)]

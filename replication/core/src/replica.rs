@@ -97,11 +97,10 @@ impl Replica {
                 }
             }
             Event::LogRead { mirror, first, entries } => {
-                if let Role::Leader(leader) = &mut self.role {
-                    if let Err(Unfit) = leader.on_read(&self.own, now, mirror, first, entries, out) {
+                if let Role::Leader(leader) = &mut self.role
+                    && let Err(Unfit) = leader.on_read(&self.own, now, mirror, first, entries, out) {
                         self.resign(now, out);
                     }
-                }
             }
             Event::Tick => self.on_tick(now, out),
         }

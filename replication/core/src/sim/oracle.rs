@@ -42,14 +42,13 @@ impl Oracle {
             return Err(format!("{leader:?} and {process:?} both lead epoch {epoch}"));
         }
         let head = self.head();
-        if let Some(position) = self.position(head) {
-            if !replica.holds(position) {
+        if let Some(position) = self.position(head)
+            && !replica.holds(position) {
                 return Err(format!(
                     "the leader of epoch {epoch} lacks {position:?}, its log ends at {:?}",
                     replica.last()
                 ));
             }
-        }
         Ok(())
     }
 

@@ -519,11 +519,10 @@ impl World {
             }
         }
         let leader = self.catalog.history.iter().find(|a| a.epoch == epoch).and_then(|a| a.leader);
-        if let (Some(from), Some(leader)) = (again, leader) {
-            if let Some(proposal) = self.publishers[nth].again(from) {
+        if let (Some(from), Some(leader)) = (again, leader)
+            && let Some(proposal) = self.publishers[nth].again(from) {
                 self.send_to_leader(nth, leader, epoch, proposal);
             }
-        }
         Ok(())
     }
 
@@ -633,7 +632,7 @@ impl World {
         self.nodes[node].process.boot = self.nodes[node].process.boot.next();
         let process = self.nodes[node].process;
         self.catalog.register(process);
-        let recovery = self.nodes[node].disk.recover(QUEUE, self.now % 2 == 0)?;
+        let recovery = self.nodes[node].disk.recover(QUEUE, self.now.is_multiple_of(2))?;
         let replica = Replica::new(process, recovery, settings());
         self.log(|| format!("{node} is back with {:?}, applied {:?}", replica.last(), replica.commit()));
         self.nodes[node].replica = Some(replica);

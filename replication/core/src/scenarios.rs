@@ -1,0 +1,524 @@
+//! The rules of the protocol one by one, on one replica at a time. Each name
+//! says what would go wrong; the section is of docs/REPLICATION.md.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::{Message, MirrorMessage, SettleReason};
+use crate::record::{Entry, Record, push_run};
+use crate::step::{Action, Committed, Event, Proposal, Write};
+use crate::types::{
+    Assignment, Boot, Epoch, Incarnation, Index, Member, Moment, NodeId, Offset, Position, Process, QueueId, Session,
+    Version,
+};
+use crate::{Recovery, Replica, Settings};
+
+const A: u64 = 1;
+const B: u64 = 2;
+const C: u64 = 3;
+
+fn process(node: u64) -> Process {
+    Process { node: NodeId(node), incarnation: Incarnation(node * 10), boot: Boot(1) }
+}
+
+fn at(epoch: u64, index: u64) -> Position {
+    Position { epoch: Epoch(epoch), index: Index(index) }
+}
+
+fn assigned(epoch: u64, version: u64, leader: Process, isr: &[u64], min_in_sync: u32) -> Event {
+    Event::Assigned(Arc::new(Assignment {
+        epoch: Epoch(epoch),
+        version: Version(version),
+        leader: Some(leader),
+        replicas: [A, B, C].map(NodeId).into(),
+        isr: isr.iter().map(|&node| process(node).member()).collect(),
+        eligible: BTreeSet::new(),
+        min_in_sync,
+        predecessor: None,
+        predecessor_released: false,
+    }))
+}
+
+fn session() -> Session {
+    Session { process: process(A), connection: 9, channel: 1, opened: 0 }
+}
+
+fn message(sequence: u64) -> (u64, Message) {
+    (sequence, Message { body: Bytes::from(format!("message {sequence}")), ..Message::default() })
+}
+
+fn publish(floor: u64, prev: u64, sequences: &[u64]) -> Proposal {
+    Proposal::Publish { session: session(), floor, prev, messages: sequences.iter().copied().map(message).collect() }
+}
+
+/// An entry as another leader would have sent it.
+fn entry(epoch: u64, index: u64, first_offset: u64, sequences: &[u64]) -> Bytes {
+    let mut runs = Vec::new();
+    sequences.iter().for_each(|&sequence| push_run(&mut runs, sequence));
+    let records = [Record::Publish { session: session(), floor: 1, runs }];
+    let messages: Vec<_> = sequences.iter().map(|&sequence| message(sequence).1).collect();
+    Entry::encode(at(epoch, index), Offset(first_offset), &records, &messages)
+}
+
+/// A replica on node A, with a clock and a count of its writes.
+struct Bench {
+    replica: Replica,
+    now: Moment,
+    writes: u64,
+}
+
+impl Bench {
+    fn new(recovery: Recovery) -> Self {
+        let replica = Replica::new(process(A), recovery, Settings::default());
+        Self { replica, now: Moment(1_000_000), writes: 0 }
+    }
+
+    fn empty() -> Self {
+        Self::new(Recovery::empty(QueueId(1)))
+    }
+
+    /// Leads epoch 1; its EpochStart is on its disk, and nowhere else yet.
+    fn leader(isr: &[u64], min_in_sync: u32) -> Self {
+        let mut bench = Self::empty();
+        bench.step(assigned(1, 1, process(A), isr, min_in_sync));
+        bench.persist();
+        bench
+    }
+
+    fn collect(&mut self, take: impl FnOnce(&mut Replica, Moment, &mut Vec<Action>)) -> Vec<Action> {
+        let mut out = Vec::new();
+        take(&mut self.replica, self.now, &mut out);
+        self.writes += out.iter().filter(|action| matches!(action, Action::Write(_))).count() as u64;
+        out
+    }
+
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        self.collect(|replica, now, out| replica.step(now, event, out))
+    }
+
+    fn hear(&mut self, from: Process, message: MirrorMessage) -> Vec<Action> {
+        self.step(Event::Mirror { from, message })
+    }
+
+    fn propose(&mut self, proposal: Proposal) -> Vec<Action> {
+        self.collect(|replica, now, out| {
+            replica.propose(now, proposal, out);
+            replica.seal(now, out);
+        })
+    }
+
+    /// Everything written so far is on disk.
+    fn persist(&mut self) -> Vec<Action> {
+        self.step(Event::Persisted(self.writes))
+    }
+
+    fn durable(&mut self, node: u64, epoch: u64, index: u64) -> Vec<Action> {
+        self.hear(process(node), MirrorMessage::Durable { epoch: Epoch(epoch), index: Index(index) })
+    }
+
+    fn append(&mut self, epoch: u64, prev: Position, commit: u64, entries: Vec<Bytes>) -> Vec<Action> {
+        let message = MirrorMessage::Append { epoch: Epoch(epoch), prev, commit: Index(commit), entries };
+        self.hear(process(B), message)
+    }
+
+    /// Time passes, in which these mirrors answer that they have everything.
+    fn pass(&mut self, micros: u64) -> Vec<Action> {
+        self.now = self.now.plus_micros(micros);
+        self.step(Event::Tick)
+    }
+}
+
+fn committed(actions: &[Action]) -> Vec<&Committed> {
+    actions.iter().filter_map(|action| if let Action::Committed(told) = action { Some(told) } else { None }).collect()
+}
+
+fn proposed(actions: &[Action]) -> Vec<Vec<u64>> {
+    let proposals = actions.iter().filter_map(|action| match action {
+        Action::ProposeIsr { isr, .. } => Some(isr.iter().map(|member| member.node.0).collect()),
+        _ => None,
+    });
+    proposals.collect()
+}
+
+fn reported(actions: &[Action]) -> Vec<(u64, u64)> {
+    let reports = actions.iter().filter_map(|action| match action {
+        Action::Send { message: MirrorMessage::Durable { epoch, index }, .. } => Some((epoch.0, index.0)),
+        _ => None,
+    });
+    reports.collect()
+}
+
+fn diverged(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Send { message: MirrorMessage::Diverged { .. }, .. }))
+}
+
+/// §4.3 †: a dead mirror's removal is committed before anything it lacks is.
+#[test]
+fn nothing_is_confirmed_before_the_removal_of_a_silent_mirror_is_applied() {
+    let mut leader = Bench::leader(&[A, B, C], 1);
+    leader.propose(publish(1, 0, &[1]));
+    leader.persist();
+    assert_eq!(committed(&leader.durable(B, 1, 2)).len(), 0);
+    leader.now = leader.now.plus_micros(Settings::default().mirror_timeout);
+    let asked = leader.step(Event::Tick);
+    assert_eq!(proposed(&asked), [[A, B]]);
+    assert_eq!((committed(&asked).len(), leader.replica.commit()), (0, Index(0)));
+    let told = leader.step(assigned(1, 2, process(A), &[A, B], 1));
+    assert_eq!(committed(&told).len(), 2);
+}
+
+/// §4.3: an addition counts from the moment it is proposed.
+#[test]
+fn commits_wait_for_a_mirror_as_soon_as_it_is_proposed() {
+    let mut leader = Bench::leader(&[A], 1);
+    assert_eq!(proposed(&leader.durable(B, 1, 1)), [[A, B]]);
+    leader.propose(publish(1, 0, &[1]));
+    assert_eq!(committed(&leader.persist()).len(), 0);
+    assert_eq!(committed(&leader.durable(B, 1, 2)).len(), 1);
+}
+
+/// §4.3 †: only a higher (epoch, version) ends a proposal; it is repeated until then.
+#[test]
+fn a_proposal_is_repeated_until_a_higher_version_is_applied() {
+    let mut leader = Bench::leader(&[A], 1);
+    assert_eq!(proposed(&leader.durable(B, 1, 1)).len(), 1);
+    for _ in 0..5 {
+        assert_eq!(proposed(&leader.pass(Settings::default().proposal_retry)), [[A, B]]);
+    }
+    assert_eq!(proposed(&leader.step(assigned(1, 1, process(A), &[A], 1))).len(), 0);
+    // Refused, with a higher version: it may ask anew.
+    assert_eq!(proposed(&leader.step(assigned(1, 2, process(A), &[A], 1))), [[A, B]]);
+    leader.step(assigned(1, 3, process(A), &[A, B], 1));
+    assert_eq!(proposed(&leader.pass(Settings::default().proposal_retry)).len(), 0);
+}
+
+/// §4.4 †: below `min-in-sync` EpochStart cannot be committed, and must not be
+/// needed for the mirrors' return.
+#[test]
+fn a_mirror_is_added_although_nothing_can_be_committed() {
+    let mut leader = Bench::leader(&[A], 2);
+    leader.propose(publish(1, 0, &[1]));
+    assert_eq!(committed(&leader.persist()).len(), 0);
+    assert_eq!(proposed(&leader.durable(B, 1, 2)), [[A, B]]);
+    // §1 †: the set that counts for the minimum is the applied one.
+    assert_eq!(leader.replica.commit(), Index(0));
+    assert_eq!(committed(&leader.step(assigned(1, 2, process(A), &[A, B], 2))).len(), 2);
+}
+
+/// §4.4 †: the last index at takeover is needed, or an inherited tail that was
+/// committed before would be missing on the new member.
+#[test]
+fn a_mirror_is_not_added_before_it_has_what_the_leader_took_over() {
+    let mut bench = Bench::empty();
+    bench.append(1, at(0, 0), 0, vec![entry(1, 1, 0, &[1]), entry(1, 2, 1, &[2])]);
+    bench.persist();
+    bench.step(assigned(2, 2, process(A), &[A], 2));
+    bench.persist();
+    assert_eq!(proposed(&bench.durable(B, 2, 1)).len(), 0);
+    assert_eq!(proposed(&bench.durable(B, 2, 2)), [[A, B]]);
+}
+
+/// §1: durable indices count in the epoch in which they were reported only.
+#[test]
+fn a_durable_index_of_an_older_epoch_does_not_count() {
+    let mut bench = Bench::leader(&[A, B], 1);
+    bench.durable(B, 1, 1);
+    bench.step(assigned(2, 2, process(A), &[A, B], 1));
+    bench.persist();
+    assert_eq!(committed(&bench.durable(B, 1, 2)).len(), 0);
+    assert_eq!(bench.replica.commit(), Index(1));
+    assert_eq!(committed(&bench.durable(B, 2, 2)).len(), 1);
+}
+
+/// §1, §4.4: another disk of the same node is not in sync.
+#[test]
+fn a_replaced_disk_does_not_count_and_is_taken_out() {
+    let mut leader = Bench::leader(&[A, B], 1);
+    leader.durable(B, 1, 1);
+    let replaced = Process { incarnation: Incarnation(99), boot: Boot(2), ..process(B) };
+    assert_eq!(proposed(&leader.step(Event::LinkUp(replaced))), [[A]]);
+    leader.propose(publish(1, 0, &[1]));
+    leader.persist();
+    let word = MirrorMessage::Durable { epoch: Epoch(1), index: Index(2) };
+    assert_eq!(committed(&leader.hear(replaced, word)).len(), 0);
+}
+
+/// §4.0 †: the epoch of another run of this node is not led.
+#[test]
+fn an_epoch_that_names_another_boot_is_not_led() {
+    let mut bench = Bench::empty();
+    bench.step(assigned(1, 1, Process { boot: Boot(7), ..process(A) }, &[A], 1));
+    assert!(!bench.replica.is_leading());
+}
+
+/// §4.0 †, §4.6: a stalled leader resigns, asks until it is heard, and does not
+/// come back to its epoch.
+#[test]
+fn a_leader_whose_disk_stalls_resigns_for_good() {
+    let mut leader = Bench::leader(&[A], 1);
+    leader.propose(publish(1, 0, &[1]));
+    let actions = leader.pass(Settings::default().disk_stall_timeout);
+    assert!(actions.contains(&Action::Resign) && actions.contains(&Action::Stepped));
+    assert!(leader.pass(Settings::default().proposal_retry).contains(&Action::Resign));
+    leader.step(assigned(1, 2, process(A), &[A, B], 1));
+    assert!(!leader.replica.is_leading());
+    leader.step(assigned(2, 3, process(A), &[A, B], 1));
+    assert!(leader.replica.is_leading());
+}
+
+/// §5.1: fencing, both ways.
+#[test]
+fn an_older_leader_is_fenced_and_a_fenced_leader_stops() {
+    let mut mirror = Bench::empty();
+    mirror.step(assigned(3, 1, process(C), &[A, C], 1));
+    let actions = mirror.append(2, at(0, 0), 0, vec![entry(2, 1, 0, &[1])]);
+    assert_eq!(actions, [Action::Send { to: NodeId(B), message: MirrorMessage::Fenced { epoch: Epoch(3) } }]);
+
+    let mut leader = Bench::leader(&[A], 1);
+    leader.propose(publish(1, 0, &[1]));
+    assert_eq!(leader.hear(process(B), MirrorMessage::Fenced { epoch: Epoch(2) }), [Action::Stepped]);
+    assert_eq!(leader.persist(), []);
+    assert_eq!(leader.propose(publish(1, 1, &[2])), []);
+}
+
+/// §5.1: the epoch is durable no later than the first acknowledgement in it.
+#[test]
+fn the_epoch_goes_to_disk_before_anything_is_acknowledged_in_it() {
+    let mut mirror = Bench::empty();
+    let bytes = entry(4, 1, 0, &[1]);
+    let actions = mirror.append(4, at(0, 0), 0, vec![bytes.clone()]);
+    let append = Write::Append { first: Index(1), entries: vec![bytes] };
+    assert_eq!(actions, [Action::Write(Write::Epoch(Epoch(4))), Action::Write(append)]);
+    assert_eq!(reported(&mirror.persist()), [(4, 1)]);
+    // Also where there is nothing to append.
+    let actions = mirror.append(5, at(4, 1), 0, Vec::new());
+    assert_eq!(actions, [Action::Write(Write::Epoch(Epoch(5)))]);
+    assert_eq!(reported(&mirror.persist()), [(5, 1)]);
+}
+
+/// §1 †: a restart vouches for what it found only after syncing it itself.
+#[test]
+fn what_was_found_at_start_counts_only_after_it_is_synced_again() {
+    let mut recovery = Recovery::new(QueueId(1), Epoch(1), None).unwrap();
+    recovery.push(entry(1, 1, 0, &[1])).unwrap();
+    let mut mirror = Bench::new(recovery);
+    let actions = mirror.append(1, at(1, 1), 1, Vec::new());
+    assert_eq!((reported(&actions), mirror.replica.durable()), (vec![(1, 0)], Index(0)));
+    assert_eq!(reported(&mirror.persist()), [(1, 1)]);
+}
+
+/// §5.2 †: no commit index is believed beyond what is known to match.
+#[test]
+fn a_commit_index_is_believed_no_further_than_the_logs_match() {
+    let mut mirror = Bench::empty();
+    mirror.append(1, at(0, 0), 0, vec![entry(1, 1, 0, &[1]), entry(1, 2, 1, &[2])]);
+    mirror.persist();
+    mirror.append(2, at(1, 1), 2, Vec::new());
+    mirror.persist();
+    assert_eq!(mirror.replica.commit(), Index(1));
+}
+
+/// §5.2: only what conflicts is dropped, and (§1 †) the cut is durable before
+/// anything is reported.
+#[test]
+fn a_conflicting_tail_is_dropped_and_nothing_is_reported_before_that_is_durable() {
+    let mut mirror = Bench::empty();
+    mirror.append(1, at(0, 0), 1, vec![entry(1, 1, 0, &[1]), entry(1, 2, 1, &[2]), entry(1, 3, 2, &[3])]);
+    mirror.persist();
+    let actions = mirror.append(2, at(1, 1), 1, vec![entry(2, 2, 1, &[9])]);
+    assert!(actions.contains(&Action::Write(Write::Truncate { from: Index(2) })));
+    assert_eq!(reported(&actions), []);
+    assert_eq!(mirror.replica.last(), at(2, 2));
+    // The epoch's write alone is not enough.
+    assert_eq!(reported(&mirror.step(Event::Persisted(3))), []);
+    assert_eq!(reported(&mirror.persist()), [(2, 2)]);
+}
+
+/// §5.2: an entry of a late, reordered append must not cut off what follows it.
+#[test]
+fn a_late_append_cuts_nothing_off() {
+    let mut mirror = Bench::empty();
+    let entries = [entry(1, 1, 0, &[1]), entry(1, 2, 1, &[2])];
+    mirror.append(1, at(0, 0), 0, entries.to_vec());
+    mirror.persist();
+    assert_eq!(reported(&mirror.append(1, at(0, 0), 0, entries[..1].to_vec())), [(1, 2)]);
+    assert_eq!(mirror.replica.last(), at(1, 2));
+}
+
+/// §5.2: what is applied cannot be unmade; a leader that has it otherwise is a
+/// broken promise, and the copy is left alone.
+#[test]
+fn a_conflict_with_what_is_committed_stops_the_replica() {
+    let mut mirror = Bench::empty();
+    mirror.append(1, at(0, 0), 1, vec![entry(1, 1, 0, &[1])]);
+    mirror.persist();
+    mirror.append(1, at(1, 1), 1, Vec::new());
+    let actions = mirror.append(2, at(0, 0), 1, vec![entry(2, 1, 0, &[9])]);
+    assert!(matches!(actions[..], [Action::Broken(_)]));
+    assert_eq!(mirror.append(2, at(1, 1), 1, Vec::new()), []);
+}
+
+/// §5.4: an entry that fails its checksum is not stored but asked for again.
+#[test]
+fn a_damaged_entry_is_asked_for_again() {
+    let mut mirror = Bench::empty();
+    let mut bytes = entry(1, 2, 1, &[2]).to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let actions = mirror.append(1, at(0, 0), 0, vec![entry(1, 1, 0, &[1]), bytes.into()]);
+    assert!(diverged(&actions));
+    assert_eq!(mirror.replica.last(), at(1, 1));
+    assert_eq!(reported(&mirror.persist()), [(1, 1)]);
+}
+
+/// What a leader with a released log sends to a mirror that ends before it.
+fn install() -> MirrorMessage {
+    let settings = Settings { checkpoint_entries: 2, ..Settings::default() };
+    let mut leader = Bench::empty();
+    leader.replica = Replica::new(process(A), Recovery::empty(QueueId(1)), settings);
+    leader.step(assigned(1, 1, process(A), &[A], 1));
+    leader.propose(publish(1, 0, &[1, 2]));
+    leader.persist();
+    leader.propose(Proposal::Settle { offsets: vec![Offset(0), Offset(1)], reason: SettleReason::Acked });
+    leader.persist();
+    leader.propose(publish(3, 2, &[3]));
+    leader.persist();
+    leader.propose(publish(3, 3, &[4]));
+    leader.persist();
+    let empty = MirrorMessage::Diverged { epoch: Epoch(1), last: at(0, 0), base: Index(0), history: Vec::new() };
+    let actions = leader.hear(process(C), empty);
+    let sent = actions.into_iter().find_map(|action| match action {
+        Action::Send { message: message @ MirrorMessage::Install { .. }, .. } => Some(message),
+        _ => None,
+    });
+    sent.expect("the log that the mirror needs is released")
+}
+
+/// §5.3: only a replica outside in-sync and eligible set replaces its copy.
+#[test]
+fn a_member_of_the_in_sync_set_keeps_its_copy() {
+    let message = install();
+    let mut member = Bench::empty();
+    member.step(assigned(1, 1, process(B), &[A, B], 1));
+    assert_eq!(member.hear(process(B), message.clone()), []);
+
+    let mut outsider = Bench::empty();
+    outsider.step(assigned(1, 1, process(B), &[B], 1));
+    let actions = outsider.hear(process(B), message.clone());
+    assert!(actions.iter().any(|action| matches!(action, Action::Write(Write::Install { .. }))));
+    assert_eq!(reported(&actions), []);
+    let base = outsider.replica.last().index.0;
+    assert!(base > 0);
+    assert_eq!(reported(&outsider.persist()), [(1, base)]);
+    // It arrives again after the mirror has gone on: nothing is undone.
+    outsider.append(1, at(1, base), 0, vec![entry(1, base + 1, 9, &[9])]);
+    let actions = outsider.hear(process(B), message);
+    assert!(!actions.iter().any(|action| matches!(action, Action::Write(_))));
+    assert_eq!(outsider.replica.last().index.0, base + 1);
+}
+
+/// §4.1: in the steady state every mirror and the store get the very bytes that
+/// were encoded once, in one message an entry.
+#[test]
+fn store_and_mirrors_share_one_encoding() {
+    let mut leader = Bench::leader(&[A, B, C], 1);
+    let actions = leader.propose(publish(1, 0, &[1, 2, 3]));
+    let places: BTreeSet<_> = actions
+        .iter()
+        .map(|action| match action {
+            Action::Write(Write::Append { entries, .. })
+            | Action::Send { message: MirrorMessage::Append { entries, .. }, .. } => {
+                assert_eq!(entries.len(), 1);
+                entries[0].as_ptr()
+            }
+            other => panic!("unexpected {other:?}"),
+        })
+        .collect();
+    assert_eq!((actions.len(), places.len()), (3, 1));
+}
+
+/// §4.8: each sequence is answered as it stands.
+#[test]
+fn repeated_publishes_are_recognized() {
+    let mut leader = Bench::leader(&[A], 1);
+    leader.propose(publish(1, 0, &[1, 2]));
+    // Not committed yet: answered when it is, and not appended again.
+    assert_eq!(leader.propose(publish(1, 0, &[1, 2])), []);
+    let told = leader.persist();
+    assert_eq!(committed(&told)[0].confirmed, [(session(), vec![(1, 2)])]);
+    let confirmed = Action::Repeated { session: session(), confirmed: vec![(1, 2)], refused: Vec::new() };
+    assert_eq!(leader.propose(publish(1, 0, &[1, 2])), [confirmed]);
+    // Below the floor nobody waits for an answer.
+    assert_eq!(leader.propose(publish(3, 0, &[1, 2])), []);
+}
+
+/// §4.8: a publish whose predecessor was lost is not taken before it.
+#[test]
+fn a_publish_waits_for_its_predecessor() {
+    let mut leader = Bench::leader(&[A], 1);
+    leader.propose(publish(1, 0, &[1]));
+    assert_eq!(leader.propose(publish(1, 4, &[7])), [Action::Again { session: session(), from: 2 }]);
+    leader.propose(publish(1, 1, &[4, 7]));
+    assert_eq!(leader.replica.next_offset(), Offset(3));
+    // A number that was skipped was refused: 5 and 6 never come.
+    let refused = Action::Repeated { session: session(), confirmed: Vec::new(), refused: vec![(5, 5)] };
+    assert_eq!(leader.propose(publish(1, 4, &[5])), [refused]);
+}
+
+/// §4.8 †, §6.4: a publish in the inherited tail is known before it is committed,
+/// and confirmed when it is, under the new epoch.
+#[test]
+fn the_inherited_tail_confirms_its_sessions_under_the_new_epoch() {
+    let mut bench = Bench::empty();
+    bench.append(1, at(0, 0), 0, vec![entry(1, 1, 0, &[1, 2])]);
+    bench.persist();
+    let actions = bench.step(assigned(2, 2, process(A), &[A, B], 2));
+    assert!(actions.contains(&Action::Leading));
+    assert_eq!(bench.propose(publish(1, 0, &[1, 2])), []);
+    bench.persist();
+    let told = bench.durable(B, 2, 2);
+    let told = committed(&told);
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].confirmed, [(session(), vec![(1, 2)])]);
+    assert!(told[0].entry.is_some());
+    assert_eq!(told[0].weights, [9, 9]);
+}
+
+/// §4.8 †: a session leaves the table by a record only.
+#[test]
+fn a_session_is_forgotten_by_its_record() {
+    let mut leader = Bench::leader(&[A], 1);
+    leader.propose(publish(1, 0, &[1]));
+    leader.persist();
+    leader.propose(Proposal::EndSession(session()));
+    assert!(leader.replica.ledger().sessions().get(&session()).is_some());
+    leader.persist();
+    assert!(leader.replica.ledger().sessions().is_empty());
+}
+
+/// A mirror near the commit index gets in although the load never pauses.
+#[test]
+fn commits_wait_a_little_for_a_mirror_that_chases_them() {
+    let mut leader = Bench::leader(&[A, B], 1);
+    leader.durable(B, 1, 1);
+    leader.propose(publish(1, 0, &[1]));
+    leader.persist();
+    leader.durable(B, 1, 2);
+    assert_eq!(proposed(&leader.durable(C, 1, 1)).len(), 0);
+    let mut asked = Vec::new();
+    for index in 3..50 {
+        leader.now = leader.now.plus_micros(1_000);
+        leader.propose(publish(1, index - 2, &[index - 1]));
+        leader.persist();
+        leader.durable(B, 1, index);
+        // Always one entry late.
+        asked = proposed(&leader.durable(C, 1, index - 1));
+        if !asked.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(asked, [[A, B, C]]);
+}
