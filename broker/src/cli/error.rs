@@ -24,7 +24,7 @@ pub enum CliError {
     /// A cluster on this machine could not be started or stopped.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The load generator met something that it did not expect.
+    /// The load generator could not do its work.
     #[error(transparent)]
     Load(#[from] crate::load::LoadError),
     /// The node could not run.

@@ -52,7 +52,7 @@ enum Command {
     Permissions(permissions::Args),
     /// Check and show node configuration.
     Config(config::Args),
-    /// Measure how fast a broker is; any that talks AMQP 0-9-1.
+    /// Measure throughput and latency of any AMQP 0-9-1 broker.
     Bench(bench::Args),
 }
 

@@ -1,1 +1,30 @@
-//! (being written)
+//! A load generator for any AMQP 0-9-1 broker, on the same codec as the broker
+//! and nothing else of it: `warren bench` and the drills drive it.
+//!
+//! Each publisher and consumer is one task with one connection and one channel,
+//! which reads and writes in turns and never per message: what can be counted
+//! once a batch is. Bodies carry a [`Stamp`], so that loss, duplicates, order and
+//! age are told at the consumer. Ages are measured from when a message *should*
+//! have been sent, so that a stalled broker cannot hide behind a stalled sender.
+
+mod client;
+mod consumer;
+mod meter;
+mod pace;
+mod publisher;
+mod run;
+mod stamp;
+mod tally;
+mod topology;
+mod uri;
+
+pub use client::{CHANNEL, Client, LoadError};
+pub use consumer::{Consumer, ConsumerOutcome, ConsumerPlan};
+pub use meter::{Counts, Gap, Latencies, Quantiles, Shared};
+pub use pace::Pace;
+pub use publisher::{Publisher, PublisherOutcome, PublisherPlan};
+pub use run::{Extent, Report, Workload, outcome};
+pub use stamp::{Bodies, STAMP_SIZE, Stamp};
+pub use tally::{Bits, Tally};
+pub use topology::Topology;
+pub use uri::{Uri, UriError};

@@ -6,9 +6,7 @@ use std::ops::Range;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::error::{ErrorKind, FrameError};
-use crate::generated::{
-    FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, Method,
-};
+use crate::generated::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, Method};
 use crate::properties::ContentHeader;
 use crate::wire::Cursor;
 
@@ -79,33 +77,20 @@ pub fn decode_frame(input: &mut BytesMut, frame_max: u32) -> Result<Option<Frame
 
 /// Size of the first frame in `input`, if all of it is there.
 fn complete(input: &[u8], frame_max: u32) -> Result<Option<usize>, FrameError> {
-    let Some(&[kind, channel_high, channel_low, a, b, c, d]) = input.first_chunk::<FRAME_HEAD>()
-    else {
+    let Some(&[kind, channel_high, channel_low, a, b, c, d]) = input.first_chunk::<FRAME_HEAD>() else {
         // A wrong type is told at once: what follows may never be a frame.
         return match input.first() {
-            Some(&kind) if !is_frame_type(kind) => Err(FrameError {
-                channel: 0,
-                kind: ErrorKind::UnknownType(kind),
-            }),
+            Some(&kind) if !is_frame_type(kind) => Err(FrameError { channel: 0, kind: ErrorKind::UnknownType(kind) }),
             _ => Ok(None),
         };
     };
     let channel = u16::from_be_bytes([channel_high, channel_low]);
     if !is_frame_type(kind) {
-        return Err(FrameError {
-            channel,
-            kind: ErrorKind::UnknownType(kind),
-        });
+        return Err(FrameError { channel, kind: ErrorKind::UnknownType(kind) });
     }
     let size = u64::from(u32::from_be_bytes([a, b, c, d])) + FRAME_OVERHEAD as u64;
     if size > u64::from(frame_max) {
-        return Err(FrameError {
-            channel,
-            kind: ErrorKind::TooLarge {
-                size,
-                max: frame_max,
-            },
-        });
+        return Err(FrameError { channel, kind: ErrorKind::TooLarge { size, max: frame_max } });
     }
     let Ok(size) = usize::try_from(size) else {
         return Ok(None);
@@ -113,18 +98,12 @@ fn complete(input: &[u8], frame_max: u32) -> Result<Option<usize>, FrameError> {
     match input.get(size - 1) {
         None => Ok(None),
         Some(&FRAME_END) => Ok(Some(size)),
-        Some(&end) => Err(FrameError {
-            channel,
-            kind: ErrorKind::End(end),
-        }),
+        Some(&end) => Err(FrameError { channel, kind: ErrorKind::End(end) }),
     }
 }
 
 fn is_frame_type(kind: u8) -> bool {
-    matches!(
-        kind,
-        FRAME_METHOD | FRAME_HEADER | FRAME_BODY | FRAME_HEARTBEAT
-    )
+    matches!(kind, FRAME_METHOD | FRAME_HEADER | FRAME_BODY | FRAME_HEARTBEAT)
 }
 
 /// The whole frame at `part` of `source`, its size and end checked by [`complete`].
@@ -132,16 +111,11 @@ fn is_frame_type(kind: u8) -> bool {
 fn decode(source: &Bytes, part: Range<usize>) -> Result<Frame, FrameError> {
     let mut from = Cursor::within(source, part.start..part.end.saturating_sub(1));
     let (Ok(kind), Ok(channel), Ok(_size)) = (from.u8(), from.u16(), from.u32()) else {
-        return Err(FrameError {
-            channel: 0,
-            kind: ErrorKind::UnknownType(0),
-        });
+        return Err(FrameError { channel: 0, kind: ErrorKind::UnknownType(0) });
     };
     let payload = match kind {
         FRAME_METHOD => Method::read(&mut from).map(Payload::Method),
-        FRAME_HEADER => ContentHeader::read(&mut from)
-            .map(Payload::Header)
-            .map_err(ErrorKind::Header),
+        FRAME_HEADER => ContentHeader::read(&mut from).map(Payload::Header).map_err(ErrorKind::Header),
         FRAME_BODY => Ok(Payload::Body(from.rest())),
         FRAME_HEARTBEAT if from.remaining() == 0 => Ok(Payload::Heartbeat),
         FRAME_HEARTBEAT => Err(ErrorKind::Heartbeat),
@@ -174,12 +148,7 @@ const READ_LEAST: usize = 16 * 1024;
 impl FrameReader {
     /// Refuses frames of more than `frame_max` octets (overhead included); 0 is no limit.
     pub fn new(frame_max: u32) -> Self {
-        FrameReader {
-            buffer: BytesMut::new(),
-            whole: Bytes::new(),
-            at: 0,
-            frame_max: limit(frame_max),
-        }
+        FrameReader { buffer: BytesMut::new(), whole: Bytes::new(), at: 0, frame_max: limit(frame_max) }
     }
 
     /// From the next frame on; 0 is no limit.

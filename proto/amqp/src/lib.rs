@@ -28,8 +28,8 @@ pub use frame::{
     decode_protocol_header,
 };
 pub use generated::{
-    FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, FRAME_MIN_SIZE, Method,
-    ReplyCode, access, basic, channel, confirm, connection, exchange, queue, tx,
+    FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, FRAME_MIN_SIZE, Method, ReplyCode, access,
+    basic, channel, confirm, connection, exchange, queue, tx,
 };
 pub use method::{Arguments, MethodId};
 pub use out::{Delivery, OutBuffer};

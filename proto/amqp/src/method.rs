@@ -74,10 +74,7 @@ impl Method {
         let method = match (from.u16(), from.u16()) {
             (Ok(class), Ok(method)) => MethodId { class, method },
             _ => {
-                return Err(ErrorKind::Payload {
-                    method: MethodId::default(),
-                    error: WireError::Truncated,
-                });
+                return Err(ErrorKind::Payload { method: MethodId::default(), error: WireError::Truncated });
             }
         };
         let malformed = |error| ErrorKind::Payload { method, error };

@@ -6,9 +6,7 @@ use std::io::IoSlice;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::frame::FRAME_OVERHEAD;
-use crate::generated::{
-    FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, Method, basic,
-};
+use crate::generated::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD, Method, basic};
 use crate::method::{Arguments, MethodId};
 use crate::properties::BASIC;
 use crate::short_str::ShortStr;
@@ -87,22 +85,9 @@ impl OutBuffer {
 
     /// `basic.deliver` and its message, the hot path of a broker.
     #[inline]
-    pub fn deliver(
-        &mut self,
-        channel: u16,
-        delivery: &Delivery<'_>,
-        properties: &Bytes,
-        body: &Bytes,
-        frame_max: u32,
-    ) {
-        let size = 4
-            + 1
-            + delivery.consumer_tag.len()
-            + 8
-            + 1
-            + 2
-            + delivery.exchange.len()
-            + delivery.routing_key.len();
+    pub fn deliver(&mut self, channel: u16, delivery: &Delivery<'_>, properties: &Bytes, body: &Bytes, frame_max: u32) {
+        let size =
+            4 + 1 + delivery.consumer_tag.len() + 8 + 1 + 2 + delivery.exchange.len() + delivery.routing_key.len();
         let room = size + properties.len() + body.len().min(SHARE_FROM) + 12 + 3 * FRAME_OVERHEAD;
         self.tail.reserve(room);
         frame_head(&mut self.tail, FRAME_METHOD, channel, size);
@@ -145,8 +130,7 @@ impl OutBuffer {
         frame_head(&mut self.tail, FRAME_METHOD, channel, 4 + 8 + 1);
         put_id(&mut self.tail, basic::Nack::ID);
         self.tail.put_u64(delivery_tag);
-        self.tail
-            .put_u8(u8::from(multiple) | u8::from(requeue) << 1);
+        self.tail.put_u8(u8::from(multiple) | u8::from(requeue) << 1);
         self.tail.put_u8(FRAME_END);
     }
 
@@ -166,8 +150,7 @@ impl OutBuffer {
             if body.len() >= SHARE_FROM {
                 self.share(body.slice(begin..end));
             } else {
-                self.tail
-                    .put_slice(body.get(begin..end).unwrap_or_default());
+                self.tail.put_slice(body.get(begin..end).unwrap_or_default());
             }
             self.tail.put_u8(FRAME_END);
             begin = end;
@@ -247,11 +230,7 @@ impl Buf for OutBuffer {
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let parts = self
-            .chunks
-            .iter()
-            .map(|chunk| &chunk[..])
-            .chain(std::iter::once(&self.tail[..]));
+        let parts = self.chunks.iter().map(|chunk| &chunk[..]).chain(std::iter::once(&self.tail[..]));
         let mut count = 0;
         for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
             *slice = IoSlice::new(part);

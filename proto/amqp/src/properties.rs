@@ -38,11 +38,7 @@ impl ContentHeader {
         if from.remaining() < 2 {
             return Err(WireError::Truncated);
         }
-        Ok(ContentHeader {
-            class,
-            body_size,
-            properties: from.rest(),
-        })
+        Ok(ContentHeader { class, body_size, properties: from.rest() })
     }
 
     /// The payload of a header frame.
@@ -135,11 +131,7 @@ impl Properties {
             }
         }
         from.finish()?;
-        Ok(Properties {
-            wire: wire.clone(),
-            flags,
-            at,
-        })
+        Ok(Properties { wire: wire.clone(), flags, at })
     }
 
     /// Wire form.
@@ -152,8 +144,7 @@ impl Properties {
             return None;
         }
         let mut from = Cursor::new(&self.wire);
-        from.skip(usize::try_from(*self.at.get(slot as usize)?).ok()?)
-            .ok()?;
+        from.skip(usize::try_from(*self.at.get(slot as usize)?).ok()?).ok()?;
         Some(from)
     }
 
@@ -305,11 +296,7 @@ impl PropertiesBuilder {
                     continue;
                 }
                 Slot::DeliveryMode | Slot::Priority => {
-                    let octet = if matches!(slot, Slot::Priority) {
-                        self.priority
-                    } else {
-                        self.delivery_mode
-                    };
+                    let octet = if matches!(slot, Slot::Priority) { self.priority } else { self.delivery_mode };
                     if let Some(octet) = octet {
                         flags |= slot.flag();
                         to.put_u8(octet);

@@ -59,10 +59,7 @@ impl ShortStr {
     /// The text, up to the first octet that is not UTF-8.
     #[inline]
     pub fn as_str(&self) -> &str {
-        self.0
-            .utf8_chunks()
-            .next()
-            .map_or("", |chunk| chunk.valid())
+        self.0.utf8_chunks().next().map_or("", |chunk| chunk.valid())
     }
 
     /// The octets: what hot paths hash and compare.
@@ -100,9 +97,7 @@ impl ShortStr {
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        ShortStr(Bytes::copy_from_slice(
-            text.as_bytes().get(..end).unwrap_or_default(),
-        ))
+        ShortStr(Bytes::copy_from_slice(text.as_bytes().get(..end).unwrap_or_default()))
     }
 }
 

@@ -118,10 +118,7 @@ impl Value {
             b'l' | b'L' => Value::I64(from.u64()?.cast_signed()),
             b'f' => Value::F32(f32::from_bits(from.u32()?)),
             b'd' => Value::F64(f64::from_bits(from.u64()?)),
-            b'D' => Value::Decimal {
-                scale: from.u8()?,
-                value: from.u32()?,
-            },
+            b'D' => Value::Decimal { scale: from.u8()?, value: from.u32()? },
             b'S' => Value::LongStr(from.long_str()?),
             b'x' => Value::Octets(from.long_str()?),
             // What lies inside was checked together with the outermost.
@@ -145,9 +142,7 @@ impl Value {
             Value::I64(n) => (to.put_u8(b'l'), to.put_i64(*n)).1,
             Value::F32(n) => (to.put_u8(b'f'), to.put_f32(*n)).1,
             Value::F64(n) => (to.put_u8(b'd'), to.put_f64(*n)).1,
-            Value::Decimal { scale, value } => {
-                (to.put_slice(&[b'D', *scale]), to.put_u32(*value)).1
-            }
+            Value::Decimal { scale, value } => (to.put_slice(&[b'D', *scale]), to.put_u32(*value)).1,
             Value::LongStr(octets) => (to.put_u8(b'S'), wire::put_long_str(to, octets)).1,
             Value::Octets(octets) => (to.put_u8(b'x'), wire::put_long_str(to, octets)).1,
             Value::Array(array) => (to.put_u8(b'A'), wire::put_long_str(to, &array.0)).1,
@@ -218,9 +213,7 @@ impl FieldTable {
 
     /// The first field of that name.
     pub fn get(&self, name: &str) -> Option<Value> {
-        self.iter()
-            .find(|(key, _)| key == name.as_bytes())
-            .map(|(_, value)| value)
+        self.iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// Its fields in order. Names are text by habit; nobody checks it.
@@ -277,10 +270,7 @@ impl FromIterator<(Bytes, Value)> for FieldTable {
 
 impl<const N: usize> From<[(&'static str, Value); N]> for FieldTable {
     fn from(fields: [(&'static str, Value); N]) -> Self {
-        fields
-            .into_iter()
-            .map(|(name, value)| (Bytes::from_static(name.as_bytes()), value))
-            .collect()
+        fields.into_iter().map(|(name, value)| (Bytes::from_static(name.as_bytes()), value)).collect()
     }
 }
 
@@ -310,12 +300,7 @@ impl fmt::Debug for FieldArray {
 fn check_table(wire: &[u8], depth: usize) -> Result<(), WireError> {
     let mut rest = wire;
     while let Some((&length, behind)) = rest.split_first() {
-        rest = check_value(
-            behind
-                .get(usize::from(length)..)
-                .ok_or(WireError::Truncated)?,
-            depth,
-        )?;
+        rest = check_value(behind.get(usize::from(length)..).ok_or(WireError::Truncated)?, depth)?;
     }
     Ok(())
 }
@@ -331,14 +316,9 @@ fn check_value(wire: &[u8], depth: usize) -> Result<&[u8], WireError> {
         b'D' => 5,
         b'l' | b'L' | b'd' | b'T' => 8,
         b'S' | b'x' | b'A' | b'F' => {
-            let (length, behind) = behind
-                .split_first_chunk::<4>()
-                .ok_or(WireError::Truncated)?;
-            let length =
-                usize::try_from(u32::from_be_bytes(*length)).map_err(|_| WireError::Truncated)?;
-            let (inside, behind) = behind
-                .split_at_checked(length)
-                .ok_or(WireError::Truncated)?;
+            let (length, behind) = behind.split_first_chunk::<4>().ok_or(WireError::Truncated)?;
+            let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| WireError::Truncated)?;
+            let (inside, behind) = behind.split_at_checked(length).ok_or(WireError::Truncated)?;
             if depth >= MAX_DEPTH && matches!(letter, b'A' | b'F') {
                 return Err(WireError::TooDeep);
             }

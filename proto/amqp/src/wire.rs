@@ -41,22 +41,14 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// At the beginning of `source`.
     pub fn new(source: &'a Bytes) -> Self {
-        Cursor {
-            source,
-            at: 0,
-            end: source.len(),
-        }
+        Cursor { source, at: 0, end: source.len() }
     }
 
     /// At the beginning of a part of `source`: reading a part costs no reference
     /// count, unlike reading a slice.
     pub(crate) fn within(source: &'a Bytes, part: Range<usize>) -> Self {
         let end = part.end.min(source.len());
-        Cursor {
-            source,
-            at: part.start.min(end),
-            end,
-        }
+        Cursor { source, at: part.start.min(end), end }
     }
 
     /// Place in the source.
@@ -109,11 +101,7 @@ impl<'a> Cursor<'a> {
         }
         let begin = self.at;
         self.at += count;
-        Ok(if count == 0 {
-            Bytes::new()
-        } else {
-            self.source.slice(begin..self.at)
-        })
+        Ok(if count == 0 { Bytes::new() } else { self.source.slice(begin..self.at) })
     }
 
     /// Passes over `count` octets.

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use warren_amqp::table::MAX_DEPTH;
 use warren_amqp::wire::WireError;
 use warren_amqp::{
-    ErrorKind, FieldTable, FrameError, FrameReader, Method, PROTOCOL_HEADER, Payload, Properties,
-    ReplyCode, decode_frame, decode_protocol_header,
+    ErrorKind, FieldTable, FrameError, FrameReader, Method, PROTOCOL_HEADER, Payload, Properties, ReplyCode,
+    decode_frame, decode_protocol_header,
 };
 
 /// Everything that a broker does with input; what it allocates is bounded by
@@ -49,40 +49,17 @@ fn every_mistake_has_its_reply_code() {
     let mut wrong_end = support::frame(3, 1, b"body");
     *wrong_end.last_mut().unwrap() = 0;
     assert_eq!(code(&wrong_end), ReplyCode::FrameError);
-    assert_eq!(
-        code(&[3, 0, 1, 0xff, 0xff, 0xff, 0xff]),
-        ReplyCode::FrameError
-    );
-    assert_eq!(
-        code(&support::frame(1, 1, &[0, 60, 0, 99])),
-        ReplyCode::CommandInvalid
-    );
+    assert_eq!(code(&[3, 0, 1, 0xff, 0xff, 0xff, 0xff]), ReplyCode::FrameError);
+    assert_eq!(code(&support::frame(1, 1, &[0, 60, 0, 99])), ReplyCode::CommandInvalid);
     assert_eq!(code(&support::frame(1, 1, &[0, 60])), ReplyCode::FrameError);
     // basic.ack, a field short and an octet long.
-    assert_eq!(
-        code(&support::frame(1, 1, &[0, 60, 0, 80, 0, 0])),
-        ReplyCode::FrameError
-    );
-    assert_eq!(
-        code(&support::frame(
-            1,
-            1,
-            &[0, 60, 0, 80, 0, 0, 0, 0, 0, 0, 0, 1, 0, 9]
-        )),
-        ReplyCode::FrameError
-    );
+    assert_eq!(code(&support::frame(1, 1, &[0, 60, 0, 80, 0, 0])), ReplyCode::FrameError);
+    assert_eq!(code(&support::frame(1, 1, &[0, 60, 0, 80, 0, 0, 0, 0, 0, 0, 0, 1, 0, 9])), ReplyCode::FrameError);
     // basic.cancel of a consumer tag that is not UTF-8.
-    assert_eq!(
-        code(&support::frame(1, 1, &[0, 60, 0, 30, 1, 0xff, 0])),
-        ReplyCode::FrameError
-    );
+    assert_eq!(code(&support::frame(1, 1, &[0, 60, 0, 30, 1, 0xff, 0])), ReplyCode::FrameError);
     // queue.unbind with a field of type `z`.
     assert_eq!(
-        code(&support::frame(
-            1,
-            1,
-            &[0, 50, 0, 50, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, b'k', b'z']
-        )),
+        code(&support::frame(1, 1, &[0, 50, 0, 50, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, b'k', b'z'])),
         ReplyCode::SyntaxError
     );
 }
@@ -90,30 +67,16 @@ fn every_mistake_has_its_reply_code() {
 #[test]
 fn a_mistake_names_channel_and_method() {
     let error = read(&support::frame(1, 5, &[0, 60, 0, 80, 0, 0]), 4096).unwrap();
-    assert_eq!(
-        (error.channel, error.method().class, error.method().method),
-        (5, 60, 80)
-    );
-    assert_eq!(
-        error.to_string(),
-        "channel 5: cannot decode method {60,80}: truncated field"
-    );
+    assert_eq!((error.channel, error.method().class, error.method().method), (5, 60, 80));
+    assert_eq!(error.to_string(), "channel 5: cannot decode method {60,80}: truncated field");
 }
 
 #[test]
 fn names_of_messages_may_be_any_octets_as_with_rabbitmq() {
     let payload = Bytes::from_static(&[0, 60, 0, 40, 0, 0, 1, 0xff, 2, b'k', 0xfe, 0]);
-    let Method::BasicPublish(publish) = Method::decode(&payload).unwrap() else {
-        panic!("not a publish")
-    };
-    assert_eq!(
-        (publish.exchange.as_bytes(), publish.exchange.as_str()),
-        (&[0xff][..], "")
-    );
-    assert_eq!(
-        (publish.routing_key.as_bytes(), publish.routing_key.as_str()),
-        (&[b'k', 0xfe][..], "k")
-    );
+    let Method::BasicPublish(publish) = Method::decode(&payload).unwrap() else { panic!("not a publish") };
+    assert_eq!((publish.exchange.as_bytes(), publish.exchange.as_str()), (&[0xff][..], ""));
+    assert_eq!((publish.routing_key.as_bytes(), publish.routing_key.as_str()), (&[b'k', 0xfe][..], "k"));
 }
 
 #[test]
@@ -123,34 +86,16 @@ fn frames_before_a_mistake_are_given() {
     octets.push(99);
     let mut reader = FrameReader::new(0);
     reader.buffer().put_slice(&octets);
-    assert_eq!(
-        reader.next_frame().unwrap().unwrap().payload,
-        Payload::Heartbeat
-    );
-    assert_eq!(
-        reader.next_frame().unwrap().unwrap().payload,
-        Payload::Body(Bytes::from_static(b"body"))
-    );
-    assert_eq!(
-        reader.next_frame(),
-        Err(FrameError {
-            channel: 0,
-            kind: ErrorKind::UnknownType(99)
-        })
-    );
+    assert_eq!(reader.next_frame().unwrap().unwrap().payload, Payload::Heartbeat);
+    assert_eq!(reader.next_frame().unwrap().unwrap().payload, Payload::Body(Bytes::from_static(b"body")));
+    assert_eq!(reader.next_frame(), Err(FrameError { channel: 0, kind: ErrorKind::UnknownType(99) }));
 }
 
 #[test]
 fn a_frame_too_large_is_refused_before_it_is_there() {
     let mut reader = FrameReader::new(4096);
     reader.buffer().put_slice(&[3, 0, 9, 0, 0, 0x0f, 0xf9]);
-    let error = FrameError {
-        channel: 9,
-        kind: ErrorKind::TooLarge {
-            size: 4097,
-            max: 4096,
-        },
-    };
+    let error = FrameError { channel: 9, kind: ErrorKind::TooLarge { size: 4097, max: 4096 } };
     assert_eq!(reader.next_frame(), Err(error));
     let mut fits = BytesMut::from(&[3, 0, 9, 0, 0, 0x0f, 0xf8][..]);
     assert_eq!(decode_frame(&mut fits, 4096), Ok(None));
@@ -159,9 +104,7 @@ fn a_frame_too_large_is_refused_before_it_is_there() {
 #[test]
 fn a_claimed_length_reserves_nothing() {
     let mut reader = FrameReader::new(0);
-    reader
-        .buffer()
-        .put_slice(&[3, 0, 1, 0x7f, 0xff, 0xff, 0xff, 1, 2, 3]);
+    reader.buffer().put_slice(&[3, 0, 1, 0x7f, 0xff, 0xff, 0xff, 1, 2, 3]);
     assert_eq!(reader.next_frame(), Ok(None));
     assert!(reader.buffer().capacity() <= 256 * 1024);
 }

@@ -16,15 +16,10 @@ use amq_protocol::protocol::queue::AMQPMethod as Queue;
 use amq_protocol::types::{AMQPValue, FieldTable as TheirTable};
 use bytes::{Buf, Bytes, BytesMut};
 use proptest::prelude::*;
-use warren_amqp::{
-    ContentHeader, FieldTable, Method, OutBuffer, Payload, Properties, Value, decode_frame,
-};
+use warren_amqp::{ContentHeader, FieldTable, Method, OutBuffer, Payload, Properties, Value, decode_frame};
 
 fn write(frame: &AMQPFrame) -> Vec<u8> {
-    gen_frame(frame)(WriteContext::from(Vec::new()))
-        .unwrap()
-        .into_inner()
-        .0
+    gen_frame(frame)(WriteContext::from(Vec::new())).unwrap().into_inner().0
 }
 
 fn ours(method: &Method) -> Vec<u8> {
@@ -45,20 +40,13 @@ fn same_table(our: &FieldTable, their: &TheirTable) -> bool {
     let their: BTreeMap<Bytes, AMQPValue> = their
         .inner()
         .iter()
-        .map(|(name, value)| {
-            (
-                Bytes::copy_from_slice(name.as_str().as_bytes()),
-                value.clone(),
-            )
-        })
+        .map(|(name, value)| (Bytes::copy_from_slice(name.as_str().as_bytes()), value.clone()))
         .collect();
     our.len() == their.len()
         && our
             .iter()
             .zip(&their)
-            .all(|((name, value), (their_name, their_value))| {
-                name == their_name && same(value, their_value)
-            })
+            .all(|((name, value), (their_name, their_value))| name == their_name && same(value, their_value))
 }
 
 fn same(our: &Value, their: &AMQPValue) -> bool {
@@ -73,17 +61,14 @@ fn same(our: &Value, their: &AMQPValue) -> bool {
         (Value::I64(a), AMQPValue::LongLongInt(b)) => a == b,
         (Value::F32(a), AMQPValue::Float(b)) => a == b,
         (Value::F64(a), AMQPValue::Double(b)) => a == b,
-        (Value::Decimal { scale, value }, AMQPValue::DecimalValue(b)) => {
-            (*scale, *value) == (b.scale, b.value)
-        }
+        (Value::Decimal { scale, value }, AMQPValue::DecimalValue(b)) => (*scale, *value) == (b.scale, b.value),
         (Value::LongStr(a), AMQPValue::LongString(b)) => a == b.as_bytes(),
         (Value::Octets(a), AMQPValue::ByteArray(b)) => a == b.as_slice(),
         (Value::Timestamp(a), AMQPValue::Timestamp(b)) => a == b,
         (Value::Void, AMQPValue::Void) => true,
         (Value::Table(a), AMQPValue::FieldTable(b)) => same_table(a, b),
         (Value::Array(a), AMQPValue::FieldArray(b)) => {
-            a.iter().count() == b.as_slice().len()
-                && a.iter().zip(b.as_slice()).all(|(a, b)| same(&a, b))
+            a.iter().count() == b.as_slice().len() && a.iter().zip(b.as_slice()).all(|(a, b)| same(&a, b))
         }
         _ => false,
     }
@@ -139,10 +124,7 @@ fn same_method(our: &Method, their: &AMQPClass) {
         }
         (Method::ConnectionStart(a), AMQPClass::Connection(Connection::Start(b))) => {
             same_fields!(a, b: version_major version_minor; server_properties);
-            assert_eq!(
-                (&a.mechanisms[..], &a.locales[..]),
-                (b.mechanisms.as_bytes(), b.locales.as_bytes())
-            );
+            assert_eq!((&a.mechanisms[..], &a.locales[..]), (b.mechanisms.as_bytes(), b.locales.as_bytes()));
         }
         _ => {}
     }
@@ -155,19 +137,13 @@ fn every_method_means_the_same_to_both() {
             .run(&support::payload_of(shape), |payload| {
                 let method = Method::decode(&payload).unwrap();
                 let frame = theirs(&ours(&method));
-                let AMQPFrame::Method(1, class) = &frame else {
-                    panic!("{frame:?}")
-                };
+                let AMQPFrame::Method(1, class) = &frame else { panic!("{frame:?}") };
                 same_method(&method, class);
                 // Theirs drop what is reserved, and the order of fields: from
                 // then on both agree on every octet.
                 let settled = write(&frame);
-                let again = decode_frame(&mut BytesMut::from(&settled[..]), 0x7fff_ffff)
-                    .unwrap()
-                    .unwrap();
-                let Payload::Method(again) = again.payload else {
-                    panic!("{again:?}")
-                };
+                let again = decode_frame(&mut BytesMut::from(&settled[..]), 0x7fff_ffff).unwrap().unwrap();
+                let Payload::Method(again) = again.payload else { panic!("{again:?}") };
                 prop_assert_eq!(again.id(), method.id());
                 same_method(&again, class);
                 prop_assert_eq!(ours(&again), settled);

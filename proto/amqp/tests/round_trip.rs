@@ -9,8 +9,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use warren_amqp::{
-    ContentHeader, Delivery, FieldTable, Frame, FrameReader, Method, OutBuffer, Payload,
-    Properties, ShortStr, Value, basic,
+    ContentHeader, Delivery, FieldTable, Frame, FrameReader, Method, OutBuffer, Payload, Properties, ShortStr, Value,
+    basic,
 };
 
 fn drain(mut out: OutBuffer) -> Vec<u8> {
@@ -48,10 +48,7 @@ fn every_method_of_the_definition_is_read_and_written() {
 
 #[test]
 fn defaults_are_those_of_the_definition() {
-    assert_eq!(
-        warren_amqp::connection::StartOk::default().mechanism,
-        "PLAIN"
-    );
+    assert_eq!(warren_amqp::connection::StartOk::default().mechanism, "PLAIN");
     assert_eq!(warren_amqp::connection::Start::default().version_minor, 9);
     assert!(basic::Nack::default().requeue);
     assert!(!basic::Publish::default().mandatory);
@@ -60,17 +57,8 @@ fn defaults_are_those_of_the_definition() {
 #[test]
 fn strings_are_slices_of_the_read_buffer() {
     let mut out = OutBuffer::new();
-    let publish = basic::Publish {
-        routing_key: ShortStr::from_static("orders"),
-        ..Default::default()
-    };
-    out.publish(
-        1,
-        &publish,
-        &Bytes::from_static(&[0, 0]),
-        &Bytes::from_static(b"a body"),
-        0,
-    );
+    let publish = basic::Publish { routing_key: ShortStr::from_static("orders"), ..Default::default() };
+    out.publish(1, &publish, &Bytes::from_static(&[0, 0]), &Bytes::from_static(b"a body"), 0);
     let mut reader = FrameReader::new(0);
     reader.buffer().put_slice(&drain(out));
     let begin = reader.buffer().as_ptr() as usize;

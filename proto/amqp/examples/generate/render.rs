@@ -39,11 +39,7 @@ pub(crate) fn render(spec: &str) -> Result<String> {
                 out.push_str("}\n");
             }
             class = &method.class;
-            write!(
-                out,
-                "\n/// Class {}, `{class}`.\npub mod {class} {{\n    use super::*;\n",
-                method.class_id
-            )?;
+            write!(out, "\n/// Class {}, `{class}`.\npub mod {class} {{\n    use super::*;\n", method.class_id)?;
         }
         method_struct(method, &mut out)?;
     }
@@ -109,21 +105,15 @@ impl Kind {
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
-    value[key]
-        .as_str()
-        .ok_or_else(|| format!("no {key} in {value}").into())
+    value[key].as_str().ok_or_else(|| format!("no {key} in {value}").into())
 }
 
 fn number(value: &Value, key: &str) -> Result<u64> {
-    value[key]
-        .as_u64()
-        .ok_or_else(|| format!("no {key} in {value}").into())
+    value[key].as_u64().ok_or_else(|| format!("no {key} in {value}").into())
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a [Value]> {
-    Ok(value[key]
-        .as_array()
-        .ok_or_else(|| format!("no {key} in {value}"))?)
+    Ok(value[key].as_array().ok_or_else(|| format!("no {key} in {value}"))?)
 }
 
 /// `get-ok` to `GetOk`.
@@ -143,10 +133,7 @@ fn camel(name: &str) -> String {
 fn methods(spec: &Value) -> Result<Vec<Method>> {
     let mut domains = BTreeMap::new();
     for pair in list(spec, "domains")? {
-        domains.insert(
-            pair[0].as_str().unwrap_or_default(),
-            pair[1].as_str().unwrap_or_default(),
-        );
+        domains.insert(pair[0].as_str().unwrap_or_default(), pair[1].as_str().unwrap_or_default());
     }
     let mut methods = Vec::new();
     for class in list(spec, "classes")? {
@@ -156,10 +143,7 @@ fn methods(spec: &Value) -> Result<Vec<Method>> {
                 let wire_name = text(argument, "name")?.to_owned();
                 let kind = match argument["type"].as_str() {
                     Some(kind) => kind,
-                    None => domains
-                        .get(text(argument, "domain")?)
-                        .copied()
-                        .unwrap_or_default(),
+                    None => domains.get(text(argument, "domain")?).copied().unwrap_or_default(),
                 };
                 let kind = match kind {
                     "bit" => Kind::Bit,
@@ -172,17 +156,8 @@ fn methods(spec: &Value) -> Result<Vec<Method>> {
                     "table" => Kind::Table,
                     other => return Err(format!("unknown type {other} of {wire_name}").into()),
                 };
-                let name = if wire_name == "type" {
-                    "kind".to_owned()
-                } else {
-                    wire_name.replace('-', "_")
-                };
-                fields.push(Field {
-                    wire_name,
-                    name,
-                    kind,
-                    default: argument.get("default-value").cloned(),
-                });
+                let name = if wire_name == "type" { "kind".to_owned() } else { wire_name.replace('-', "_") };
+                fields.push(Field { wire_name, name, kind, default: argument.get("default-value").cloned() });
             }
             methods.push(Method {
                 class: text(class, "name")?.to_owned(),
@@ -203,10 +178,7 @@ fn constants(spec: &Value, out: &mut String) -> Result<()> {
     for constant in list(spec, "constants")? {
         let name = text(constant, "name")?;
         let value = number(constant, "value")?;
-        if let Some(rest) = name
-            .strip_prefix("FRAME-")
-            .filter(|_| constant.get("class").is_none())
-        {
+        if let Some(rest) = name.strip_prefix("FRAME-").filter(|_| constant.get("class").is_none()) {
             let kind = if value > 255 { "u32" } else { "u8" };
             writeln!(
                 out,
@@ -225,26 +197,16 @@ fn reply_codes(spec: &Value, out: &mut String) -> Result<()> {
         .filter(|c| c.get("class").is_some() || c["name"] == "REPLY-SUCCESS")
         .map(|c| {
             let name = text(c, "name")?;
-            Ok((
-                camel(&name.to_lowercase()),
-                name.replace('-', "_"),
-                number(c, "value")?,
-                c["class"] == "hard-error",
-            ))
+            Ok((camel(&name.to_lowercase()), name.replace('-', "_"), number(c, "value")?, c["class"] == "hard-error"))
         })
         .collect::<Result<_>>()?;
     out.push_str("\n/// Why a channel or a connection was closed, or a message returned.\n");
-    out.push_str("#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\n#[repr(u16)]\npub enum ReplyCode {\n");
+    out.push_str(
+        "#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]\n#[repr(u16)]\npub enum ReplyCode {\n",
+    );
     for (variant, name, code, hard) in &codes {
-        let scope = if *hard {
-            " (closes the connection)"
-        } else {
-            ""
-        };
-        writeln!(
-            out,
-            "    /// {code} `{name}`{scope}.\n    {variant} = {code},"
-        )?;
+        let scope = if *hard { " (closes the connection)" } else { "" };
+        writeln!(out, "    /// {code} `{name}`{scope}.\n    {variant} = {code},")?;
     }
     out.push_str("}\n\nimpl ReplyCode {\n    /// The number on the wire.\n    pub const fn code(self) -> u16 {\n        self as u16\n    }\n");
     out.push_str("\n    /// The name that RabbitMQ's reply texts begin with.\n    pub const fn name(self) -> &'static str {\n        match self {\n");
@@ -252,11 +214,7 @@ fn reply_codes(spec: &Value, out: &mut String) -> Result<()> {
         writeln!(out, "            ReplyCode::{variant} => \"{name}\",")?;
     }
     out.push_str("        }\n    }\n\n    /// Whether it closes the connection, not only the channel.\n    pub const fn is_hard(self) -> bool {\n        matches!(self, ");
-    let hard: Vec<String> = codes
-        .iter()
-        .filter(|c| c.3)
-        .map(|c| format!("ReplyCode::{}", c.0))
-        .collect();
+    let hard: Vec<String> = codes.iter().filter(|c| c.3).map(|c| format!("ReplyCode::{}", c.0)).collect();
     write!(
         out,
         "{})\n    }}\n\n    /// The code with this number.\n    pub const fn from_code(code: u16) -> Option<Self> {{\n        Some(match code {{\n",
@@ -274,59 +232,23 @@ fn method_enum(methods: &[Method], out: &mut String) -> Result<()> {
     let path = |m: &Method| format!("{}::{}", m.class, camel(&m.name));
     out.push_str("\n/// Any method, in either direction.\n#[derive(Clone, Debug, PartialEq, Eq)]\npub enum Method {\n");
     for m in methods {
-        writeln!(
-            out,
-            "    /// `{}.{}`.\n    {}({}),",
-            m.class,
-            m.name,
-            variant(m),
-            path(m)
-        )?;
+        writeln!(out, "    /// `{}.{}`.\n    {}({}),", m.class, m.name, variant(m), path(m))?;
     }
     out.push_str("}\n\nimpl Method {\n    /// Reads the arguments of the method with this id, to the end of `from`.\n    #[inline]\n");
     out.push_str("    pub(crate) fn decode_arguments(id: MethodId, from: &mut Cursor<'_>) -> Result<Option<Self>, WireError> {\n");
     out.push_str("        Ok(Some(match (id.class, id.method) {\n");
     for m in methods {
-        writeln!(
-            out,
-            "            ({}, {}) => Method::{}(Arguments::decode(from)?),",
-            m.class_id,
-            m.id,
-            variant(m)
-        )?;
+        writeln!(out, "            ({}, {}) => Method::{}(Arguments::decode(from)?),", m.class_id, m.id, variant(m))?;
     }
     out.push_str("            _ => return Ok(None),\n        }))\n    }\n");
     for (doc, signature, body) in [
-        (
-            "Writes the arguments.",
-            "encode_arguments(&self, to: &mut BytesMut)",
-            "m.encode(to)",
-        ),
-        (
-            "Class and method number.",
-            "id(&self) -> MethodId",
-            "m.id()",
-        ),
-        (
-            "As in `basic.publish`.",
-            "name(&self) -> &'static str",
-            "m.name()",
-        ),
-        (
-            "Whether a header and body follow.",
-            "has_content(&self) -> bool",
-            "m.has_content()",
-        ),
-        (
-            "Whether the sender waits for an answer.",
-            "is_synchronous(&self) -> bool",
-            "m.is_synchronous()",
-        ),
+        ("Writes the arguments.", "encode_arguments(&self, to: &mut BytesMut)", "m.encode(to)"),
+        ("Class and method number.", "id(&self) -> MethodId", "m.id()"),
+        ("As in `basic.publish`.", "name(&self) -> &'static str", "m.name()"),
+        ("Whether a header and body follow.", "has_content(&self) -> bool", "m.has_content()"),
+        ("Whether the sender waits for an answer.", "is_synchronous(&self) -> bool", "m.is_synchronous()"),
     ] {
-        write!(
-            out,
-            "\n    /// {doc}\n    pub fn {signature} {{\n        match self {{\n"
-        )?;
+        write!(out, "\n    /// {doc}\n    pub fn {signature} {{\n        match self {{\n")?;
         for m in methods {
             writeln!(out, "            Method::{}(m) => {body},", variant(m))?;
         }
@@ -349,31 +271,18 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
     let name = camel(&m.name);
     let zero = m.fields.iter().all(|f| default(f).is_none());
     let derive = if zero { ", Default" } else { "" };
-    write!(
-        out,
-        "\n    /// `{}.{}`.\n    #[derive(Clone, Debug, PartialEq, Eq{derive})]\n",
-        m.class, m.name
-    )?;
+    write!(out, "\n    /// `{}.{}`.\n    #[derive(Clone, Debug, PartialEq, Eq{derive})]\n", m.class, m.name)?;
     if m.fields.is_empty() {
         writeln!(out, "    pub struct {name};")?;
     } else {
         writeln!(out, "    pub struct {name} {{")?;
         for f in &m.fields {
-            writeln!(
-                out,
-                "        /// `{}`.\n        pub {}: {},",
-                f.wire_name,
-                f.name,
-                f.kind.rust()
-            )?;
+            writeln!(out, "        /// `{}`.\n        pub {}: {},", f.wire_name, f.name, f.kind.rust())?;
         }
         out.push_str("    }\n");
     }
     if !zero {
-        write!(
-            out,
-            "\n    impl Default for {name} {{\n        fn default() -> Self {{\n            {name} {{\n"
-        )?;
+        write!(out, "\n    impl Default for {name} {{\n        fn default() -> Self {{\n            {name} {{\n")?;
         for f in &m.fields {
             let value = default(f).unwrap_or_else(|| "Default::default()".to_owned());
             writeln!(out, "                {}: {value},", f.name)?;
@@ -392,10 +301,7 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
     )?;
     if m.fields.is_empty() {
         out.push_str("        fn decode(_: &mut Cursor<'_>) -> Result<Self, WireError> {\n");
-        write!(
-            out,
-            "            Ok({name})\n        }}\n\n        fn encode(&self, _: &mut BytesMut) {{}}\n    }}\n"
-        )?;
+        write!(out, "            Ok({name})\n        }}\n\n        fn encode(&self, _: &mut BytesMut) {{}}\n    }}\n")?;
         return Ok(());
     }
     out.push_str("        #[inline]\n        fn decode(from: &mut Cursor<'_>) -> Result<Self, WireError> {\n");
@@ -405,12 +311,7 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
             let bits = format!("{}_bits", run[0].name);
             writeln!(out, "            let {bits} = from.u8()?;")?;
             for (i, f) in run.iter().enumerate() {
-                writeln!(
-                    out,
-                    "            let {} = {bits} & {:#04x} != 0;",
-                    f.name,
-                    1 << i
-                )?;
+                writeln!(out, "            let {} = {bits} & {:#04x} != 0;", f.name, 1 << i)?;
             }
         } else {
             // RabbitMQ does not look at the text of what comes with content.
@@ -422,11 +323,7 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
         }
     }
     let names: Vec<&str> = m.fields.iter().map(|f| f.name.as_str()).collect();
-    writeln!(
-        out,
-        "            Ok({name} {{ {} }})\n        }}\n",
-        names.join(", ")
-    )?;
+    writeln!(out, "            Ok({name} {{ {} }})\n        }}\n", names.join(", "))?;
     out.push_str("        #[inline]\n        fn encode(&self, to: &mut BytesMut) {\n");
     for run in &runs {
         let f = &run[0].name;
@@ -451,10 +348,7 @@ fn method_struct(m: &Method, out: &mut String) -> Result<()> {
             Kind::LongLong => writeln!(out, "            to.put_u64(self.{f});")?,
             Kind::ShortStr => writeln!(out, "            wire::put_short_str(to, &self.{f});")?,
             Kind::LongStr => writeln!(out, "            wire::put_long_str(to, &self.{f});")?,
-            Kind::Table => writeln!(
-                out,
-                "            wire::put_long_str(to, self.{f}.as_bytes());"
-            )?,
+            Kind::Table => writeln!(out, "            wire::put_long_str(to, self.{f}.as_bytes());")?,
         }
     }
     out.push_str("        }\n    }\n");
@@ -466,9 +360,7 @@ fn runs(fields: &[Field]) -> Vec<Vec<&Field>> {
     let mut runs: Vec<Vec<&Field>> = Vec::new();
     for field in fields {
         match runs.last_mut() {
-            Some(run) if field.kind == Kind::Bit && run[0].kind == Kind::Bit && run.len() < 8 => {
-                run.push(field)
-            }
+            Some(run) if field.kind == Kind::Bit && run[0].kind == Kind::Bit && run.len() < 8 => run.push(field),
             _ => runs.push(vec![field]),
         }
     }
@@ -479,12 +371,8 @@ fn runs(fields: &[Field]) -> Vec<Vec<&Field>> {
 fn default(field: &Field) -> Option<String> {
     match (field.kind, field.default.as_ref()?) {
         (Kind::Bit, Value::Bool(true)) => Some("true".to_owned()),
-        (Kind::ShortStr, Value::String(text)) if !text.is_empty() => {
-            Some(format!("ShortStr::from_static(\"{text}\")"))
-        }
-        (Kind::LongStr, Value::String(text)) if !text.is_empty() => {
-            Some(format!("Bytes::from_static(b\"{text}\")"))
-        }
+        (Kind::ShortStr, Value::String(text)) if !text.is_empty() => Some(format!("ShortStr::from_static(\"{text}\")")),
+        (Kind::LongStr, Value::String(text)) if !text.is_empty() => Some(format!("Bytes::from_static(b\"{text}\")")),
         (_, Value::Number(n)) if n.as_u64() != Some(0) => Some(n.to_string()),
         _ => None,
     }

@@ -12,10 +12,7 @@ use warren_amqp::{FieldArray, FieldTable, PropertiesBuilder, ShortStr, Value};
 
 /// For one run: a runner counts its cases over all its runs.
 pub(crate) fn runner() -> TestRunner {
-    let config = Config {
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
@@ -70,13 +67,9 @@ pub(crate) fn payload_of(shape: Shape) -> impl Strategy<Value = Bytes> {
             "short" => vec(any::<u8>(), 2).prop_map(Field::Octets).boxed(),
             "long" => vec(any::<u8>(), 4).prop_map(Field::Octets).boxed(),
             "longlong" | "timestamp" => vec(any::<u8>(), 8).prop_map(Field::Octets).boxed(),
-            "shortstr" => short_text()
-                .prop_map(|text| Field::Short(text.into_bytes().to_vec()))
-                .boxed(),
+            "shortstr" => short_text().prop_map(|text| Field::Short(text.into_bytes().to_vec())).boxed(),
             "longstr" => vec(any::<u8>(), 0..300).prop_map(Field::Long).boxed(),
-            "table" => table(3)
-                .prop_map(|table| Field::Long(table.as_bytes().to_vec()))
-                .boxed(),
+            "table" => table(3).prop_map(|table| Field::Long(table.as_bytes().to_vec())).boxed(),
             other => panic!("type {other}"),
         })
         .collect();
@@ -123,8 +116,7 @@ enum Field {
 
 /// Short strings, up to the longest.
 pub(crate) fn short_text() -> impl Strategy<Value = ShortStr> {
-    prop_oneof![4 => "[a-zäß/.*#-]{0,12}", 1 => "[a-z]{255}"]
-        .prop_map(|text| ShortStr::try_from(text).unwrap())
+    prop_oneof![4 => "[a-zäß/.*#-]{0,12}", 1 => "[a-z]{255}"].prop_map(|text| ShortStr::try_from(text).unwrap())
 }
 
 /// Field values, `depth` deep.
@@ -138,12 +130,8 @@ pub(crate) fn value(depth: u32) -> BoxedStrategy<Value> {
         any::<i32>().prop_map(Value::I32),
         any::<u32>().prop_map(Value::U32),
         any::<i64>().prop_map(Value::I64),
-        any::<f32>()
-            .prop_filter("NaN is not itself", |n| !n.is_nan())
-            .prop_map(Value::F32),
-        any::<f64>()
-            .prop_filter("NaN is not itself", |n| !n.is_nan())
-            .prop_map(Value::F64),
+        any::<f32>().prop_filter("NaN is not itself", |n| !n.is_nan()).prop_map(Value::F32),
+        any::<f64>().prop_filter("NaN is not itself", |n| !n.is_nan()).prop_map(Value::F64),
         (any::<u8>(), any::<u32>()).prop_map(|(scale, value)| Value::Decimal { scale, value }),
         vec(any::<u8>(), 0..40).prop_map(|octets| Value::LongStr(octets.into())),
         vec(any::<u8>(), 0..40).prop_map(|octets| Value::Octets(octets.into())),
@@ -163,33 +151,15 @@ pub(crate) fn value(depth: u32) -> BoxedStrategy<Value> {
 
 /// Field tables, `depth` deep.
 pub(crate) fn table(depth: u32) -> BoxedStrategy<FieldTable> {
-    vec((short_text(), value(depth)), 0..5)
-        .prop_map(|fields| fields.into_iter().collect())
-        .boxed()
+    vec((short_text(), value(depth)), 0..5).prop_map(|fields| fields.into_iter().collect()).boxed()
 }
 
 /// Properties, each present or not.
 pub(crate) fn properties() -> impl Strategy<Value = PropertiesBuilder> {
     let text = || proptest::option::of("[a-zß0-9/]{0,20}".prop_map(Bytes::from));
     (
-        (
-            text(),
-            text(),
-            proptest::option::of(table(2)),
-            any::<Option<u8>>(),
-            any::<Option<u8>>(),
-            text(),
-            text(),
-        ),
-        (
-            text(),
-            text(),
-            any::<Option<u64>>(),
-            text(),
-            text(),
-            text(),
-            text(),
-        ),
+        (text(), text(), proptest::option::of(table(2)), any::<Option<u8>>(), any::<Option<u8>>(), text(), text()),
+        (text(), text(), any::<Option<u64>>(), text(), text(), text(), text()),
     )
         .prop_map(|(first, second)| PropertiesBuilder {
             content_type: first.0,
