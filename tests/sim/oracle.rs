@@ -1,0 +1,267 @@
+//! What must be true whatever happens (§2). It sees what no node sees: every
+//! log, every client, all at once.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use bytes::Bytes;
+use warren_replication::ledger::Ledger;
+use warren_replication::message::Message;
+use warren_replication::record;
+use warren_replication::types::{Epoch, Process, QueueId, Session};
+
+/// Who a message was given to: a channel of a process, in one of its uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) process: Process,
+    pub(crate) client: usize,
+    pub(crate) since: u64,
+}
+
+#[derive(Debug)]
+struct Published {
+    queue: QueueId,
+    session: Session,
+    sequence: u64,
+    confirmed: bool,
+    delivered: bool,
+}
+
+#[derive(Debug, Default)]
+struct QueueFacts {
+    /// What was committed at each index: a hash of the entry.
+    entries: BTreeMap<u64, u64>,
+    offsets: HashMap<u64, u64>,
+    committed: HashMap<u64, u64>,
+    /// Settled by a committed record, as some leader had applied it.
+    settled: BTreeSet<u64>,
+    looked_at: BTreeMap<(Process, Epoch), u64>,
+    delivered: HashSet<u64>,
+    held: HashMap<u64, Holder>,
+    /// The highest epoch whose leader has served consumers.
+    served: Epoch,
+    purged: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    next_id: u64,
+    published: HashMap<u64, Published>,
+    queues: BTreeMap<QueueId, QueueFacts>,
+    /// Clients of these processes may see duplicates of what they held before:
+    /// their node was cut off for longer than others must wait (§2.7).
+    excused: HashMap<Process, u64>,
+    /// The first thing that should not be.
+    pub(crate) violation: Option<String>,
+    pub(crate) deliveries: u64,
+    pub(crate) confirms: u64,
+    pub(crate) redeliveries: u64,
+}
+
+fn id(message: &Message) -> u64 {
+    message.body.get(..8).and_then(|head| head.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes)
+}
+
+fn hash(bytes: &Bytes) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl Oracle {
+    pub(crate) fn fail(&mut self, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            self.violation = Some(what());
+        }
+    }
+
+    fn check(&mut self, good: bool, what: impl FnOnce() -> String) {
+        if !good {
+            self.fail(what);
+        }
+    }
+
+    fn queue(&mut self, queue: QueueId) -> &mut QueueFacts {
+        self.queues.entry(queue).or_default()
+    }
+
+    /// A new message for a queue.
+    pub(crate) fn publish(&mut self, queue: QueueId, session: Session, sequence: u64, padding: usize) -> Message {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.published.insert(id, Published { queue, session, sequence, confirmed: false, delivered: false });
+        let mut body = id.to_le_bytes().to_vec();
+        body.resize(8 + padding, 0);
+        Message { routing_key: Bytes::from_static(b"key"), body: Bytes::from(body), ..Message::default() }
+    }
+
+    pub(crate) fn excuse(&mut self, process: Process, now: u64) {
+        self.excused.insert(process, now);
+    }
+
+    /// A client was told that its publish is safe (promise 1).
+    pub(crate) fn confirmed(&mut self, message: &Message) {
+        let id = id(message);
+        self.confirms += 1;
+        let Some(published) = self.published.get_mut(&id) else { return };
+        published.confirmed = true;
+        let (queue, session, sequence) = (published.queue, published.session, published.sequence);
+        let known = self.queue(queue).committed.contains_key(&id);
+        self.check(known, || format!("{queue:?}: {session:?} {sequence} was confirmed and nobody committed it"));
+    }
+
+    /// A leader's committed state after a turn (promises 1, 2, 4).
+    pub(crate) fn ledger<'a>(
+        &mut self,
+        queue: QueueId,
+        leader: Process,
+        epoch: Epoch,
+        ledger: &Ledger,
+        entry: impl Fn(u64) -> Option<&'a Bytes>,
+    ) {
+        let commit = ledger.applied().index.0;
+        let facts = self.queues.entry(queue).or_default();
+        let looked_at = facts.looked_at.entry((leader, epoch)).or_default();
+        if *looked_at == commit {
+            return;
+        }
+        let first = *looked_at + 1;
+        *looked_at = commit;
+        let mut wrong = None;
+        for index in first..=commit {
+            // Not there: released, below the base.
+            let Some(bytes) = entry(index) else { continue };
+            match facts.entries.entry(index) {
+                std::collections::btree_map::Entry::Occupied(known) => {
+                    if *known.get() != hash(bytes) {
+                        wrong = Some(format!("{queue:?}: two entries were committed at {index}"));
+                    }
+                }
+                std::collections::btree_map::Entry::Vacant(slot) => {
+                    slot.insert(hash(bytes));
+                    for (offset, message) in record::messages(bytes).unwrap_or_default() {
+                        let id = id(&message);
+                        if facts.offsets.insert(offset.0, id).is_some_and(|other| other != id) {
+                            wrong = Some(format!("{queue:?}: two messages at offset {offset}"));
+                        }
+                        if let Slot::Occupied(known) = facts.committed.entry(id) {
+                            wrong = Some(format!("{queue:?}: message {id} is at {} and at {offset}", known.get()));
+                        }
+                        facts.committed.insert(id, offset.0);
+                    }
+                }
+            }
+        }
+        if facts.settled.iter().any(|offset| ledger.live().contains(*offset)) {
+            // A leader that has just begun may not have committed its tail yet.
+            let inherited = ledger.applied().epoch < epoch;
+            if !inherited {
+                wrong = Some(format!("{queue:?}: a settled message is live again in {epoch:?} at {leader:?}"));
+            }
+        }
+        let mut at = 0;
+        let mut gone = Vec::new();
+        for range in ledger.live().iter() {
+            gone.extend(at..range.start);
+            at = range.end;
+        }
+        gone.extend(at..ledger.next_offset().0);
+        for offset in gone {
+            if facts.settled.insert(offset) {
+                facts.held.remove(&offset);
+            }
+        }
+        if let Some(what) = wrong {
+            self.fail(|| what);
+        }
+    }
+
+    /// Something that needs a lease left a leader (promise 8).
+    pub(crate) fn served(&mut self, queue: QueueId, epoch: Epoch, by: Process) {
+        let served = self.queue(queue).served;
+        self.check(epoch >= served, || format!("{queue:?}: {by:?} serves in {epoch:?}, and {served:?} did before"));
+        let facts = self.queue(queue);
+        facts.served = facts.served.max(epoch);
+    }
+
+    /// A message reached a client (promises 3 to 7).
+    pub(crate) fn delivered(
+        &mut self,
+        queue: QueueId,
+        offset: u64,
+        redelivered: bool,
+        message: &Message,
+        to: Holder,
+        alive: impl Fn(Process) -> bool,
+    ) {
+        self.deliveries += 1;
+        self.redeliveries += u64::from(redelivered);
+        let id = id(message);
+        let excused = |excused: &HashMap<Process, u64>, holder: &Holder| {
+            excused.get(&holder.process).is_some_and(|at| *at >= holder.since)
+        };
+        let facts = self.queues.entry(queue).or_default();
+        let mut wrong = None;
+        if facts.committed.get(&id) != Some(&offset) {
+            wrong = Some(format!("message {id} was delivered as {offset} and nobody committed that"));
+        }
+        if facts.settled.contains(&offset) {
+            wrong = Some(format!("{offset} was delivered after its settle was committed"));
+        }
+        if !facts.delivered.insert(offset) && !redelivered {
+            wrong = Some(format!("{offset} was delivered twice, and the second time it was not said"));
+        }
+        if let Some(holder) = facts.held.get(&offset)
+            && alive(holder.process)
+            && !excused(&self.excused, holder)
+        {
+            wrong = Some(format!("{offset} went to {to:?} while {holder:?} has it, whose node is well"));
+        }
+        facts.held.insert(offset, to);
+        match self.published.get_mut(&id) {
+            Some(published) if published.queue == queue => published.delivered = true,
+            _ => wrong = Some(format!("message {id} was never published here")),
+        }
+        if let Some(what) = wrong {
+            self.fail(|| format!("{queue:?}: {what}"));
+        }
+    }
+
+    /// A client gave a message back, or its channel did.
+    pub(crate) fn returned(&mut self, queue: QueueId, offset: u64, by: usize) {
+        let facts = self.queue(queue);
+        if facts.held.get(&offset).is_some_and(|holder| holder.client == by) {
+            facts.held.remove(&offset);
+        }
+    }
+
+    /// Purged messages are gone without a delivery.
+    pub(crate) fn purged(&mut self, queue: QueueId) {
+        self.queue(queue).purged = true;
+    }
+
+    /// After everything was drained (promises 1 and 5).
+    pub(crate) fn finish(&mut self, deleted: &BTreeSet<QueueId>) {
+        let mut wrong = None;
+        for (id, published) in &self.published {
+            let queue = published.queue;
+            let purged = self.queues.get(&queue).is_some_and(|facts| facts.purged);
+            if published.confirmed && !published.delivered && !purged && !deleted.contains(&queue) {
+                wrong = Some(format!("{queue:?}: message {id} was confirmed and is lost"));
+            }
+        }
+        for (queue, facts) in &self.queues {
+            let mut last: HashMap<Session, u64> = HashMap::new();
+            let mut offsets: Vec<_> = facts.offsets.iter().collect();
+            offsets.sort_unstable();
+            for (offset, id) in offsets {
+                let Some(published) = self.published.get(id) else { continue };
+                let before = last.insert(published.session, published.sequence).unwrap_or(0);
+                if published.sequence <= before {
+                    wrong = Some(format!("{queue:?}: {offset} is out of order: {} after {before}", published.sequence));
+                }
+            }
+        }
+        if let Some(what) = wrong {
+            self.fail(|| what);
+        }
+    }
+}
