@@ -7,6 +7,7 @@ use warren_replication::message::{ConsumerSpec, Message};
 use warren_replication::types::{Offset, QueueId};
 use warren_shard::step::Local;
 
+use super::arguments::value_from_wire;
 use super::unacked::Held;
 use super::{Channel, Waiting};
 use crate::connection::context::Context;
@@ -61,7 +62,12 @@ impl Channel {
             prefetch: self.prefetch,
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,
-            priority: priority(&consume)?,
+            priority: priority(&consume).map_err(|got| {
+                let resource = ctx.access.queue(&queue_name);
+                Fault::precondition_failed(format_args!(
+                    "invalid arg 'x-priority' for {resource}: \"expected integer, got {got}\""
+                ))
+            })?,
         };
         self.queues.insert(queue);
         self.tags.insert(tag.clone(), number);
@@ -218,9 +224,8 @@ fn short(name: bytes::Bytes) -> ShortStr {
     ShortStr::try_from(name).unwrap_or_default()
 }
 
-fn priority(consume: &basic::Consume) -> Result<i32, Fault> {
-    let Some(value) = consume.arguments.get("x-priority") else { return Ok(0) };
-    value.as_i64().and_then(|priority| i32::try_from(priority).ok()).ok_or_else(|| {
-        Fault::precondition_failed("invalid arg 'x-priority': it must be a whole number of 32 bits")
-    })
+/// The consumer's priority, or the type of what is none.
+fn priority(consume: &basic::Consume) -> Result<i32, &'static str> {
+    let Some(value) = consume.arguments.get("x-priority").map(value_from_wire) else { return Ok(0) };
+    value.as_integer().and_then(|priority| i32::try_from(priority).ok()).ok_or(value.kind())
 }

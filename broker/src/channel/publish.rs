@@ -88,8 +88,8 @@ fn check(properties: &Bytes, user: &str) -> Result<(), Fault> {
         .map_err(|error| Fault::new(error.reply_code(), format_args!("cannot decode content properties: {error}")))?;
     if let Some(expiration) = properties.expiration() {
         let text = String::from_utf8_lossy(&expiration);
-        if !text.bytes().all(|octet| octet.is_ascii_digit()) || text.parse::<u32>().is_err() {
-            return Err(Fault::precondition_failed(format_args!("invalid expiration '{text}'")));
+        if let Some(why) = expiration_error(&text) {
+            return Err(Fault::precondition_failed(format_args!("invalid expiration '{text}': {why}")));
         }
     }
     match properties.user_id() {
@@ -98,6 +98,24 @@ fn check(properties: &Bytes, user: &str) -> Result<(), Fault> {
             String::from_utf8_lossy(&named)
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Ten years: the longest time to live, in milliseconds.
+const MOST_EXPIRATION: u64 = 315_360_000_000;
+
+/// What is wrong with an expiration, in RabbitMQ's words.
+fn expiration_error(text: &str) -> Option<String> {
+    let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let end = unsigned.find(|c: char| !c.is_ascii_digit()).unwrap_or(unsigned.len());
+    match unsigned.split_at(end) {
+        ("", _) => Some("no_integer".to_owned()),
+        (_, rest) if !rest.is_empty() => Some(format!("{{leftover_string,\"{rest}\"}}")),
+        (digits, _) if negative && digits.bytes().any(|digit| digit != b'0') => Some(format!("{{value_negative,{text}}}")),
+        (digits, _) => {
+            let fits = digits.parse::<u64>().is_ok_and(|number| number <= MOST_EXPIRATION);
+            (!fits).then(|| format!("{{value_too_large,{digits}}}"))
+        }
     }
 }
 
@@ -114,10 +132,18 @@ mod tests {
         assert_eq!(check(&good.encode(), "me"), Ok(()));
         let text = check(&good.encode(), "you").unwrap_err().text;
         assert_eq!(text, "PRECONDITION_FAILED - user_id property set to 'me' but authenticated user was 'you'");
-        for bad in ["", "-1", "1.5", "99999999999", "soon"] {
+        for (bad, why) in [
+            ("", "no_integer"),
+            ("soon", "no_integer"),
+            ("-1", "{value_negative,-1}"),
+            ("1.5", "{leftover_string,\".5\"}"),
+            ("315360000001", "{value_too_large,315360000001}"),
+        ] {
             let properties = PropertiesBuilder { expiration: Some(bad.into()), ..Default::default() };
-            assert_eq!(check(&properties.encode(), "me").unwrap_err().code, ReplyCode::PreconditionFailed, "{bad}");
+            let text = check(&properties.encode(), "me").unwrap_err().text;
+            assert_eq!(text, format!("PRECONDITION_FAILED - invalid expiration '{bad}': {why}"));
         }
+        assert_eq!((expiration_error("0"), expiration_error("315360000000")), (None, None));
         let cut = PropertiesBuilder { app_id: Some("warren".into()), ..Default::default() }.encode();
         assert!(check(&cut.slice(..cut.len() - 1), "me").unwrap_err().code.is_hard());
     }

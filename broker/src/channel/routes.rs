@@ -20,7 +20,10 @@ const MOST_ROUTES: usize = 4096;
 
 /// Routes found so far.
 pub struct Routes {
-    snapshot: Arc<dyn Routing>,
+    routing: Arc<dyn Routing>,
+    /// Read before anything of `exchanges` was looked up: what is older than a
+    /// change is never remembered beyond it.
+    generation: u64,
     since: Instant,
     exchanges: FxHashMap<ShortStr, Exchange>,
     count: usize,
@@ -35,16 +38,17 @@ struct Exchange {
 impl Routes {
     /// None yet.
     pub fn new(broker: &dyn Broker) -> Self {
-        Self { snapshot: broker.routing(), since: Instant::now(), exchanges: FxHashMap::default(), count: 0 }
+        let routing = broker.routing();
+        let generation = routing.generation();
+        Self { routing, generation, since: Instant::now(), exchanges: FxHashMap::default(), count: 0 }
     }
 
     /// Looks whether routes have changed; once a turn is enough, since what a
     /// channel itself changes is answered in a later turn.
-    pub fn refresh(&mut self, broker: &dyn Broker) {
-        let snapshot = broker.routing();
-        let changed = snapshot.generation() != self.snapshot.generation();
-        self.snapshot = snapshot;
-        if changed || self.since.elapsed() > RECHECK_AFTER {
+    pub fn refresh(&mut self) {
+        let generation = self.routing.generation();
+        if generation != self.generation || self.since.elapsed() > RECHECK_AFTER {
+            self.generation = generation;
             self.forget();
         }
     }
@@ -77,7 +81,7 @@ impl Routes {
         let reads_headers = known.as_ref().is_some_and(|known| known.reads_headers);
         let headers = if reads_headers { headers() } else { None };
         let targets: Arc<[QueueId]> = self
-            .snapshot
+            .routing
             .route(&access.vhost, exchange.as_str(), routing_key.as_str(), headers.as_ref())
             .ok_or_else(|| Refusal::NotFound(Resource::exchange(&access.vhost, exchange.as_str())))?
             .into();
@@ -101,7 +105,7 @@ impl Routes {
                 return Err(Fault::access_refused(format_args!("cannot publish to internal {resource}")));
             }
         }
-        let reads_headers = self.snapshot.reads_headers(&access.vhost, name);
+        let reads_headers = self.routing.reads_headers(&access.vhost, name);
         self.exchanges.insert(exchange.detached(), Exchange { reads_headers, by_key: FxHashMap::default() });
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! queues are asked about themselves. A declaration that changes nothing is
 //! answered from the catalog as applied here.
 
-use warren_amqp::{FieldTable, ShortStr, exchange, queue};
+use warren_amqp::{FieldTable, ReplyCode, ShortStr, exchange, queue};
 use warren_membership::catalog::{
     Bind, Binding, Command, DeclareExchange, DeclareQueue, Destination, DestinationName, ExchangeKind, Outcome, Refusal,
     Verb,
@@ -140,12 +140,12 @@ impl Channel {
         if destination.is_empty() {
             return Err(Refusal::DefaultExchange.into());
         }
-        let place = Destination::Exchange(destination.clone());
-        {
+        let place = {
             let catalog = ctx.broker().catalog();
             ctx.access.check(&catalog, Verb::Write, &ctx.access.exchange(&destination))?;
-            catalog.exchange(&ctx.access.vhost, &destination)?;
-        }
+            let found = catalog.exchange(&ctx.access.vhost, &destination);
+            found.map(|_| Destination::Exchange(destination.clone())).map_err(Fault::from)
+        };
         let bind = self.binding(ctx, source, DestinationName::Exchange(destination), routing_key.as_str(), arguments)?;
         self.change_binding(ctx, bind, place, wanted, ok)
     }
@@ -207,7 +207,7 @@ impl Channel {
         let queue = match found {
             Ok(queue) => queue,
             // As in RabbitMQ since 3.2, deleting what is not there succeeds.
-            Err(fault) if fault.code == warren_amqp::ReplyCode::NotFound => {
+            Err(fault) if fault.code == ReplyCode::NotFound => {
                 ctx.reply(self.number, delete.nowait, &queue::DeleteOk { message_count: 0 });
                 return Ok(());
             }
@@ -259,9 +259,9 @@ impl Channel {
             ("", "") => name.clone(),
             (_, key) => key.to_owned(),
         };
-        let id = self.accessible_queue(ctx, &name, Some(Verb::Write))?;
+        let place = self.accessible_queue(ctx, &name, Some(Verb::Write)).map(Destination::Queue);
         let bind = self.binding(ctx, exchange, DestinationName::Queue(name), &routing_key, arguments)?;
-        self.change_binding(ctx, bind, Destination::Queue(id), wanted, ok)
+        self.change_binding(ctx, bind, place, wanted, ok)
     }
 
     // What they share.
@@ -282,24 +282,36 @@ impl Channel {
         let vhost = ctx.access.vhost.clone();
         let catalog = ctx.broker().catalog();
         ctx.access.check(&catalog, Verb::Read, &ctx.access.exchange(&exchange))?;
-        catalog.exchange(&vhost, &exchange)?;
         let arguments = from_wire(arguments);
         Ok(Bind { vhost, exchange, destination, routing_key: routing_key.to_owned(), arguments, owner: ctx.owner() })
     }
 
+    /// Binds or unbinds. To unbind what is not there, from or to what is not
+    /// there, is no mistake.
     fn change_binding(
         &mut self,
         ctx: &mut Context,
         bind: Bind,
-        destination: Destination,
+        destination: Result<Destination, Fault>,
         wanted: bool,
         ok: Option<TopologyOk>,
     ) -> Result<(), Fault> {
+        let destination = match destination {
+            Err(fault) if !wanted && fault.code == ReplyCode::NotFound => {
+                self.topology_ok(ctx, ok);
+                return Ok(());
+            }
+            other => other?,
+        };
         let binding =
             Binding { destination, routing_key: bind.routing_key.clone(), arguments: bind.arguments.clone() };
         let is_bound = {
             let catalog = ctx.broker().catalog();
-            catalog.exchange(&bind.vhost, &bind.exchange)?.bindings.contains(&binding)
+            match catalog.exchange(&bind.vhost, &bind.exchange) {
+                Ok(exchange) => exchange.bindings.contains(&binding),
+                Err(_) if !wanted => false,
+                Err(refusal) => return Err(refusal.into()),
+            }
         };
         let command = if wanted { Command::Bind(bind) } else { Command::Unbind(bind) };
         self.agree_unless(ctx, is_bound == wanted, ok, || command)

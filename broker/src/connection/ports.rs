@@ -54,16 +54,17 @@ pub trait Broker: Send + Sync + 'static {
     /// Asks the cluster to agree; answers when all nodes that serve know of it.
     fn propose(&self, command: Command) -> Proposal;
 
-    /// The routes of all vhosts as they are now.
+    /// The routes of all vhosts; asked once a connection.
     fn routing(&self) -> Arc<dyn Routing>;
 
     /// Why publishers are held back on all nodes (an alarm), if they are.
     fn blocked(&self) -> watch::Receiver<Option<Arc<str>>>;
 }
 
-/// Where publishes go, at one moment.
+/// Where publishes go, as the catalog is applied here.
 pub trait Routing: Send + Sync {
-    /// Another number whenever a route may have changed.
+    /// Another number whenever a route may have changed, from when the change
+    /// can be seen.
     fn generation(&self) -> u64;
 
     /// Whether routes of this exchange depend on more than the routing key.

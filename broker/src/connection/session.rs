@@ -165,14 +165,14 @@ where
                 Event::Read(Ok(0)) => return Err(End::Gone("closed without a goodbye".to_owned())),
                 Event::Read(Ok(_)) => {
                     self.heartbeat.heard = true;
-                    self.ctx.routes.refresh(&*self.ctx.front.broker);
+                    self.ctx.routes.refresh();
                     self.on_frames()?;
                 }
                 Event::Read(Err(error)) | Event::Wrote(Err(error)) => return Err(End::Gone(error.to_string())),
                 Event::Wrote(Ok(())) => self.ctx.out.tell_written(&mut self.ctx.batch),
                 Event::Told(events) => self.on_events(events)?,
                 Event::Agreed(agreed) => {
-                    self.ctx.routes.refresh(&*self.ctx.front.broker);
+                    self.ctx.routes.refresh();
                     self.on_channel(agreed.channel, |channel, ctx| channel.on_agreed(ctx, agreed))?;
                 }
                 Event::Alarm => self.tell_alarm(),

@@ -34,8 +34,8 @@ pub(super) const ME: Process = Process { node: NodeId(7), incarnation: Incarnati
 
 /// The broker in memory.
 pub(super) struct FakeBroker {
-    state: RwLock<State>,
-    generation: Mutex<u64>,
+    state: Arc<RwLock<State>>,
+    generation: Arc<Mutex<u64>>,
     queues: Mutex<Queues>,
     alarm: watch::Sender<Option<Arc<str>>>,
 }
@@ -63,8 +63,8 @@ struct FakeQueue {
 impl FakeBroker {
     pub(super) fn new() -> Arc<Self> {
         let broker = Arc::new(Self {
-            state: RwLock::default(),
-            generation: Mutex::new(1),
+            state: Arc::default(),
+            generation: Arc::default(),
             queues: Mutex::default(),
             alarm: watch::Sender::new(None),
         });
@@ -302,7 +302,7 @@ impl Broker for FakeBroker {
     }
 
     fn routing(&self) -> Arc<dyn Routing> {
-        Arc::new(FakeRouting { generation: *self.generation.lock(), state: self.state.read().clone() })
+        Arc::new(FakeRouting { generation: Arc::clone(&self.generation), state: Arc::clone(&self.state) })
     }
 
     fn blocked(&self) -> watch::Receiver<Option<Arc<str>>> {
@@ -312,13 +312,13 @@ impl Broker for FakeBroker {
 
 /// Direct and fanout exchanges, which is enough here.
 struct FakeRouting {
-    generation: u64,
-    state: State,
+    generation: Arc<Mutex<u64>>,
+    state: Arc<RwLock<State>>,
 }
 
 impl Routing for FakeRouting {
     fn generation(&self) -> u64 {
-        self.generation
+        *self.generation.lock()
     }
 
     fn reads_headers(&self, _: &str, _: &str) -> bool {
@@ -326,10 +326,11 @@ impl Routing for FakeRouting {
     }
 
     fn route(&self, vhost: &str, exchange: &str, routing_key: &str, _: Option<&FieldTable>) -> Option<Vec<QueueId>> {
+        let state = self.state.read();
         if exchange.is_empty() {
-            return Some(self.state.queue_named(vhost, routing_key).map(|(id, _)| id).into_iter().collect());
+            return Some(state.queue_named(vhost, routing_key).map(|(id, _)| id).into_iter().collect());
         }
-        let exchange = self.state.exchange(vhost, exchange).ok()?;
+        let exchange = state.exchange(vhost, exchange).ok()?;
         let mut queues: Vec<QueueId> = exchange
             .bindings
             .iter()

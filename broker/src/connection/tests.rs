@@ -408,7 +408,7 @@ async fn a_publish_that_cannot_be_closes_the_channel_with_rabbitmqs_words() {
     for (exchange, properties, code, text) in [
         ("none", NO_PROPERTIES, 404, "NOT_FOUND - no exchange 'none' in vhost '/'"),
         ("inside", NO_PROPERTIES, 403, "ACCESS_REFUSED - cannot publish to internal exchange 'inside' in vhost '/'"),
-        ("", expired, 406, "PRECONDITION_FAILED - invalid expiration 'soon'"),
+        ("", expired, 406, "PRECONDITION_FAILED - invalid expiration 'soon': no_integer"),
     ] {
         client.publish(1, basic::Publish { exchange: short(exchange), ..Default::default() }, &properties, b"x").await;
         // Still on its way when the channel closes: passed over.
@@ -663,6 +663,16 @@ async fn topology_errors_have_rabbitmqs_codes_and_words() {
     client.send(1, queue::Bind { queue: short("q"), routing_key: short("k"), ..Default::default() }).await;
     client.expect_channel_close(1, 403, "ACCESS_REFUSED - operation not permitted on the default exchange").await;
     client.open_channel(1).await;
+    let arguments = FieldTable::from([("x-priority", Value::from("high"))]);
+    client.send(1, basic::Consume { queue: short("q"), arguments, ..Default::default() }).await;
+    let text = "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got longstr\"";
+    client.expect_channel_close(1, 406, text).await;
+    client.open_channel(1).await;
+    // Unbinding what is not there succeeds.
+    for (queue, exchange) in [("q", "amq.direct"), ("q", "none"), ("none", "amq.direct")] {
+        client.send(1, queue::Unbind { queue: short(queue), exchange: short(exchange), ..Default::default() }).await;
+        client.ok(|method| matches!(method, Method::QueueUnbindOk(_)).then_some(())).await;
+    }
     client.send(1, exchange::Declare { exchange: short("e"), kind: short("odd"), ..Default::default() }).await;
     client.expect_close(503, "COMMAND_INVALID - unknown exchange type 'odd'").await;
 }
