@@ -15,7 +15,7 @@ use crate::load::{Extent, Quantiles, Report, STAMP_SIZE, Topology, Uri, Workload
 #[command(after_help = "\
 Throughput: as given. Latency: with --rate, measured from when each message should have been sent. \
 A long queue: with --fill, which publishes before it consumes.")]
-pub struct Args {
+pub(super) struct Args {
     /// Where to connect; may be repeated. Publishers use the first, consumers the
     /// second, and if there are more of them the next ones in turn.
     #[arg(long, value_name = "URI", default_value = "amqp://guest:guest@127.0.0.1:5672")]

@@ -270,10 +270,10 @@ impl Default for ReplicationConfig {
     fn default() -> Self {
         Self {
             mirror_timeout: Period::secs(2),
-            disk_stall_timeout: Period::secs(10),
+            disk_stall_timeout: Period::secs(5),
             window: Size::mib(16),
             tail: Size::mib(16),
-            checkpoint: Size::mib(16),
+            checkpoint: Size::mib(32),
             reattach_grace: Period::secs(2),
             confirm_timeout: Period::secs(30),
         }

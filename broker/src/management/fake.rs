@@ -130,6 +130,12 @@ impl Cluster for FakeCluster {
         Box::pin(std::future::ready(result))
     }
 
+    fn forget(&self, node: NodeId, force: bool) -> Answer<'_, Result<(), ProposalError>> {
+        Box::pin(async move {
+            self.propose(Command::Forget { node, live: self.live(), force }).await.map(drop)
+        })
+    }
+
     fn statuses(&self) -> Answer<'_, Vec<QueueStatus>> {
         Box::pin(std::future::ready(self.statuses.lock().clone()))
     }

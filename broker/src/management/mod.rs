@@ -30,11 +30,11 @@ use axum::routing::{delete, get, put};
 use parking_lot::RwLockReadGuard;
 use tokio::net::TcpListener;
 use warren_membership::catalog::{Command, State};
-use warren_replication::types::Process;
+use warren_replication::types::{NodeId, Process};
 use warren_shard::step::QueueStatus;
 
 use crate::auth::Passwords;
-use crate::connection::ports::Proposal;
+use crate::connection::ports::{Proposal, ProposalError};
 use error::ApiError;
 use model::{HealthView, NodeRow};
 use sampler::Sampler;
@@ -67,6 +67,9 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// Asks the cluster to agree; answers when all nodes that serve know of it.
     fn propose(&self, command: Command) -> Proposal;
+
+    /// Takes a dead node out of the cluster for good.
+    fn forget(&self, node: NodeId, force: bool) -> Answer<'_, Result<(), ProposalError>>;
 
     /// All queues that this node has a copy of.
     fn statuses(&self) -> Answer<'_, Vec<QueueStatus>>;

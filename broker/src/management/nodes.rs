@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State as Shared};
 use serde::Deserialize;
-use warren_membership::catalog::Command;
+use warren_membership::catalog::Node;
 
 use super::access::{Administrator, Reader};
 use super::model::ClusterView;
@@ -33,10 +33,9 @@ pub(super) async fn forget(
     Path(name): Path<String>,
     Query(forgetting): Query<Forgetting>,
 ) -> Result<Json<()>, ApiError> {
-    let node = api.cluster.catalog().node_named(&name).map(warren_membership::catalog::Node::id);
+    let node = api.cluster.catalog().node_named(&name).map(Node::id);
     let node = node.ok_or_else(|| ApiError::not_found(format!("no node '{name}' in the cluster")))?;
-    let live = api.cluster.live();
-    api.cluster.propose(Command::Forget { node, live, force: forgetting.force }).await?;
+    api.cluster.forget(node, forgetting.force).await?;
     tracing::info!(node = name, "node forgotten");
     Ok(Json(()))
 }

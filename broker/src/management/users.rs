@@ -2,9 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use argon2::password_hash::SaltString;
-use argon2::password_hash::rand_core::OsRng;
-use argon2::{Argon2, PasswordHasher};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Shared};
@@ -15,6 +12,7 @@ use warren_membership::catalog::{Command, Pattern, Permissions};
 use super::access::{Administrator, Reader};
 use super::model::{PermissionsView, PutUser, UserRow};
 use super::{Api, ApiError};
+use crate::auth::hash;
 
 /// Reads a JSON body.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -59,7 +57,9 @@ pub(super) async fn put(
         _ => {}
     }
     let password_hash = match (wanted.password, &known) {
-        (Some(password), _) => hash(password).await?,
+        (Some(password), _) => hash(password)
+            .await
+            .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()))?,
         (None, Some(user)) => user.password_hash.clone(),
         (None, None) => return Err(ApiError::bad_request("a new user needs a password")),
     };
@@ -69,16 +69,6 @@ pub(super) async fn put(
     };
     api.cluster.propose(Command::PutUser { name, password_hash, tags }).await?;
     Ok(Json(()))
-}
-
-/// Hashing is made to be slow: not on a thread that serves others.
-async fn hash(password: String) -> Result<String, ApiError> {
-    let failed = |reason: String| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", reason);
-    let hashed = tokio::task::spawn_blocking(move || {
-        let salt = SaltString::generate(&mut OsRng);
-        Argon2::default().hash_password(password.as_bytes(), &salt).map(|hash| hash.to_string())
-    });
-    hashed.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))
 }
 
 pub(super) async fn delete(
