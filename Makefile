@@ -54,7 +54,7 @@ docs: prerequisites ## Build the documentation of the code; warnings are errors
 
 .PHONY: simulate
 simulate: prerequisites ## Run simulated clusters with faults (SEEDS=2000)
-	WARREN_SIM_SEEDS=$(SEEDS) $(CARGO) test $(BUILD) --package warren-tests --test sim
+	WARREN_SEEDS=$(SEEDS) $(CARGO) test $(BUILD) --package warren-tests --test sim
 
 .PHONY: system
 system: build ## Test clusters of real processes
