@@ -40,7 +40,7 @@ impl QueueDisk {
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     queues: BTreeMap<QueueId, QueueDisk>,
-    /// What was written, synced or not.
+    /// What was written, synced or not, released or not: for the oracle.
     seen: BTreeMap<QueueId, QueueDisk>,
     unsynced: VecDeque<(u64, Batch)>,
 }
@@ -56,7 +56,9 @@ fn apply(queues: &mut BTreeMap<QueueId, QueueDisk>, batch: Batch) {
 
 impl Disk {
     pub(crate) fn write(&mut self, ticket: u64, batch: Batch) {
-        apply(&mut self.seen, batch.clone());
+        // Nothing that is released is forgotten here.
+        let kept = batch.iter().filter(|(_, write)| !matches!(write, Some(Write::Checkpoint { .. })));
+        apply(&mut self.seen, kept.cloned().collect());
         self.unsynced.push_back((ticket, batch));
     }
 

@@ -201,7 +201,7 @@ impl Oracle {
         let facts = self.queues.entry(queue).or_default();
         let mut wrong = None;
         if facts.committed.get(&id) != Some(&offset) {
-            wrong = Some(format!("message {id} was delivered as {offset} and nobody committed that"));
+            wrong = Some(format!("message {id} was delivered as {offset} and nobody committed that, entries {:?}, offsets {:?}", facts.entries.keys(), facts.offsets));
         }
         if facts.settled.contains(&offset) {
             wrong = Some(format!("{offset} was delivered after its settle was committed"));

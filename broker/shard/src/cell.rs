@@ -394,7 +394,7 @@ impl Cell {
     }
 
     /// Carries out what the replica wants, and what follows from that.
-    fn absorb(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn absorb(&mut self, turn: &mut Turn<'_>) {
         while !turn.actions.is_empty() {
             let actions = std::mem::take(turn.actions);
             for action in actions {

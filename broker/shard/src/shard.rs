@@ -341,6 +341,8 @@ impl Shard {
                 }
             }
             act(cell, turn);
+            // Nothing of it may be left for the next queue.
+            cell.absorb(turn);
         });
     }
 
