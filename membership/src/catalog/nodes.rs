@@ -182,7 +182,7 @@ impl State {
     fn is_last_copy(&self, id: QueueId, node: NodeId) -> bool {
         self.queues.get(&id).is_some_and(|queue| {
             let mut holders = queue.assignment.isr.iter().chain(&queue.assignment.eligible);
-            queue.local.is_none() && queue.exclusive.is_none() && holders.all(|member| member.node == node)
+            queue.local.is_none_or(|home| home.node != node) && holders.all(|member| member.node == node)
         })
     }
 }

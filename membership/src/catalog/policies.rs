@@ -132,13 +132,16 @@ impl State {
         });
     }
 
-    /// The process that a queue of that plan goes with.
+    /// The process that a queue of that plan goes with: the one it was declared
+    /// for, or, when a policy that mirrored it is gone, its leader node's latest.
     fn home(&self, queue: &Queue, plan: &Plan) -> Option<Process> {
         if plan.placement != Placement::Local {
             return None;
         }
-        let member = queue.assignment.isr.first().and_then(|member| self.nodes.get(&member.node)).map(|node| node.process);
-        queue.local.or(queue.assignment.leader).or(member)
+        let leader = queue.assignment.leader.map(|leader| leader.member());
+        let member = leader.or_else(|| queue.assignment.isr.first().copied());
+        let node = member.and_then(|member| self.nodes.get(&member.node));
+        queue.local.or(node.map(|node| node.process))
     }
 }
 

@@ -153,6 +153,46 @@ impl Index {
             leave(&mut self.local, &process, id);
         }
     }
+
+    /// A queue was amended; only what differs is touched, since an election
+    /// amends many queues and moves few.
+    pub(super) fn amend(&mut self, id: QueueId, before: &Amended, queue: &Queue) {
+        let (was, is) = (&before.assignment, &queue.assignment);
+        if was.replicas != is.replicas {
+            was.replicas.iter().for_each(|node| leave(&mut self.hosted, node, id));
+            is.replicas.iter().for_each(|node| enter(&mut self.hosted, *node, id));
+        }
+        if was.leader != is.leader {
+            was.leader.iter().for_each(|leader| leave(&mut self.led, leader, id));
+            is.leader.iter().for_each(|leader| enter(&mut self.led, *leader, id));
+            set(&mut self.down, id, is.leader.is_none());
+        }
+        if before.local != queue.local {
+            before.local.iter().for_each(|process| leave(&mut self.local, process, id));
+            queue.local.iter().for_each(|process| enter(&mut self.local, *process, id));
+        }
+        set(&mut self.moving, id, queue.leaving().next().is_some());
+    }
+}
+
+fn set(queues: &mut BTreeSet<QueueId>, id: QueueId, is_in: bool) {
+    if is_in {
+        queues.insert(id);
+    } else {
+        queues.remove(&id);
+    }
+}
+
+/// What the index knew of a queue before it was amended.
+pub(super) struct Amended {
+    assignment: Arc<Assignment>,
+    local: Option<Process>,
+}
+
+impl From<&Queue> for Amended {
+    fn from(queue: &Queue) -> Self {
+        Self { assignment: Arc::clone(&queue.assignment), local: queue.local }
+    }
 }
 
 impl State {

@@ -9,7 +9,7 @@ use warren_replication::types::{Assignment, Boot, Epoch, Member, NodeId, Process
 
 use super::State;
 use super::command::{Change, Outcome};
-use super::queues::Queue;
+use super::queues::{Amended, Queue};
 use super::refusal::Refusal;
 
 /// Who may be elected: live, registered and willing processes by node.
@@ -53,12 +53,12 @@ impl State {
     /// of it is a higher version).
     pub(super) fn amend(&mut self, id: QueueId, changes: &mut Vec<Change>, change: impl FnOnce(&mut Queue, &mut Assignment)) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        self.index.remove(id, queue);
+        let before = Amended::from(&*queue);
         let mut assignment = Assignment::clone(&queue.assignment);
         assignment.version = assignment.version.next();
         change(queue, &mut assignment);
         queue.assignment = Arc::new(assignment);
-        self.index.insert(id, queue);
+        self.index.amend(id, &before, queue);
         changes.push(Change::Queue(id));
     }
 

@@ -169,3 +169,20 @@ fn a_cluster_keeps_its_name() {
     assert!(world.refused(Command::Form { cluster: "two".into() }).contains("as 'one' before"));
     assert_eq!(world.state.cluster(), Some("one"));
 }
+
+/// Found by the property test: a queue that goes with one node's process had its
+/// last copy on another, which was forgotten.
+#[test]
+fn a_transient_queue_on_its_way_home_keeps_its_last_copy() {
+    let mut world = World::of(3);
+    world.ok(Command::ApplyPolicies { revision: 1, policies: vec![policy("p", "", 0, Replicas::All, MinInSync::Count(1))] });
+    let queue = world.declare(local("t", 1));
+    world.ok(Command::ApplyPolicies { revision: 2, policies: vec![] });
+    assert_eq!(world.queue(queue).local, Some(process(1, 1)));
+    world.elect(&live(&[1]), &live(&[2, 3]));
+    world.change_isr(queue, &[2]).unwrap();
+    assert_eq!(world.shape(queue), "2 [1 2 3] {2} {}");
+    assert!(world.refused(forget(2, live(&[1, 3]), false)).contains("last in-sync copy"));
+    world.ok(forget(2, live(&[1, 3]), true));
+    assert!(world.state.queue(queue).is_none());
+}

@@ -234,7 +234,7 @@ fn check_queue(id: QueueId, queue: &Queue, whole: &BTreeSet<Member>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn what_must_hold_holds_after_every_command(steps in prop::collection::vec(step(), 1..80)) {
