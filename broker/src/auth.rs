@@ -6,7 +6,9 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use argon2::{Argon2, PasswordHash, PasswordVerifier};
+use argon2::password_hash::SaltString;
+use argon2::password_hash::rand_core::OsRng;
+use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -130,6 +132,25 @@ impl Passwords {
     }
 }
 
+/// Why a password was not hashed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot hash the password: {0}")]
+pub struct HashError(String);
+
+/// The PHC string (argon2id, a new salt) that the catalog keeps of a password.
+/// Hashing is made to be slow, so it happens on a thread that serves nobody else.
+///
+/// # Errors
+/// If the system gives no randomness or is stopping.
+pub async fn hash(password: String) -> Result<String, HashError> {
+    let hashed = tokio::task::spawn_blocking(move || {
+        let salt = SaltString::generate(&mut OsRng);
+        Argon2::default().hash_password(password.as_bytes(), &salt).map(|hash| hash.to_string())
+    });
+    let failed = |error: &dyn std::fmt::Display| HashError(error.to_string());
+    hashed.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+}
+
 fn matches_hash(hash: &str, password: &[u8]) -> bool {
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
 }
@@ -139,7 +160,6 @@ fn matches_hash(hash: &str, password: &[u8]) -> bool {
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    use argon2::PasswordHasher;
     use argon2::password_hash::SaltString;
     use warren_amqp::Value;
 
