@@ -8,6 +8,7 @@ pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod drill;
 pub mod listener;
 pub mod load;
 pub mod management;

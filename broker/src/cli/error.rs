@@ -27,6 +27,9 @@ pub enum CliError {
     /// The load generator could not do its work.
     #[error(transparent)]
     Load(#[from] crate::load::LoadError),
+    /// A drill could not be done.
+    #[error(transparent)]
+    Drill(#[from] crate::drill::DrillError),
     /// The node could not run.
     #[error("{0}")]
     Node(String),

@@ -5,6 +5,7 @@ mod bench;
 pub mod client;
 mod cluster;
 mod config;
+mod drill;
 mod error;
 mod node;
 mod output;
@@ -54,6 +55,8 @@ enum Command {
     Config(config::Args),
     /// Measure throughput and latency of any AMQP 0-9-1 broker.
     Bench(bench::Args),
+    /// Hurt a cluster of this machine under load, and account for every message.
+    Drill(drill::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Permissions(args) => permissions::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Drill(args) => drill::run(&args),
     };
     match result {
         Ok(code) => code,

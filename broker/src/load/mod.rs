@@ -25,6 +25,6 @@ pub use pace::Pace;
 pub use publisher::{Publisher, PublisherOutcome, PublisherPlan};
 pub use run::{Extent, Report, Workload, outcome};
 pub use stamp::{Bodies, STAMP_SIZE, Stamp};
-pub use tally::{Bits, Tally};
+pub use tally::{Bits, Seen, Tally};
 pub use topology::Topology;
 pub use uri::{Uri, UriError};

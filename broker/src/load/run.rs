@@ -286,8 +286,8 @@ impl Run<'_> {
             } else {
                 0
             },
-            duplicated: tally.duplicated,
-            out_of_order: tally.out_of_order,
+            duplicated: tally.duplicated(),
+            out_of_order: tally.out_of_order(),
             redelivered: tally.redelivered,
             foreign: tally.foreign,
             seconds: confirmed.seconds_since(&publish),

@@ -64,26 +64,25 @@ impl Bits {
     }
 }
 
-/// What consumers saw of each publisher.
+/// What consumers saw.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     publishers: Vec<Seen>,
-    /// Seen more than once.
-    pub duplicated: u64,
-    /// Of those, not marked as redelivered.
-    pub duplicated_unmarked: u64,
-    /// Seen for the first time after a later one of the same publisher, and not
-    /// marked as redelivered.
-    pub out_of_order: u64,
-    /// Marked as redelivered.
+    /// Deliveries marked as redelivered.
     pub redelivered: u64,
-    /// Without a stamp of this run.
+    /// Deliveries without a stamp of this run.
     pub foreign: u64,
 }
 
+/// What consumers saw of one publisher.
 #[derive(Clone, Debug, Default)]
-struct Seen {
-    bits: Bits,
+pub struct Seen {
+    /// Which messages.
+    pub delivered: Bits,
+    /// Seen more than once.
+    pub duplicated: u64,
+    /// Seen for the first time after a later one, and not marked as redelivered.
+    pub out_of_order: u64,
     /// One more than the highest sequence.
     next: u64,
 }
@@ -104,13 +103,12 @@ impl Tally {
             self.publishers.resize_with(publisher + 1, Seen::default);
         }
         let Some(seen) = self.publishers.get_mut(publisher) else { return false };
-        if !seen.bits.insert(stamp.sequence) {
-            self.duplicated += 1;
-            self.duplicated_unmarked += u64::from(!redelivered);
+        if !seen.delivered.insert(stamp.sequence) {
+            seen.duplicated += 1;
             return false;
         }
         if stamp.sequence < seen.next {
-            self.out_of_order += u64::from(!redelivered);
+            seen.out_of_order += u64::from(!redelivered);
         } else {
             seen.next = stamp.sequence + 1;
         }
@@ -123,26 +121,41 @@ impl Tally {
             self.publishers.resize_with(other.publishers.len(), Seen::default);
         }
         for (ours, theirs) in self.publishers.iter_mut().zip(&other.publishers) {
-            self.duplicated += ours.bits.merge(&theirs.bits);
+            ours.duplicated += theirs.duplicated + ours.delivered.merge(&theirs.delivered);
+            ours.out_of_order += theirs.out_of_order;
         }
-        self.duplicated += other.duplicated;
-        self.duplicated_unmarked += other.duplicated_unmarked;
-        self.out_of_order += other.out_of_order;
         self.redelivered += other.redelivered;
         self.foreign += other.foreign;
+    }
+
+    /// What was seen of a publisher, if anything.
+    #[must_use]
+    pub fn publisher(&self, publisher: u32) -> Option<&Seen> {
+        self.publishers.get(usize::try_from(publisher).ok()?)
     }
 
     /// Different messages.
     #[must_use]
     pub fn delivered(&self) -> u64 {
-        self.publishers.iter().map(|seen| seen.bits.len()).sum()
+        self.publishers.iter().map(|seen| seen.delivered.len()).sum()
+    }
+
+    /// Deliveries of messages that were seen before.
+    #[must_use]
+    pub fn duplicated(&self) -> u64 {
+        self.publishers.iter().map(|seen| seen.duplicated).sum()
+    }
+
+    /// Messages seen after later ones of the same publisher.
+    #[must_use]
+    pub fn out_of_order(&self) -> u64 {
+        self.publishers.iter().map(|seen| seen.out_of_order).sum()
     }
 
     /// How many of a publisher's confirmed messages were never seen.
     #[must_use]
     pub fn lost(&self, publisher: u32, confirmed: &Bits) -> u64 {
-        let seen = usize::try_from(publisher).ok().and_then(|publisher| self.publishers.get(publisher));
-        seen.map_or(confirmed.len(), |seen| confirmed.missing_from(&seen.bits))
+        self.publisher(publisher).map_or(confirmed.len(), |seen| confirmed.missing_from(&seen.delivered))
     }
 }
 
@@ -167,25 +180,25 @@ mod tests {
         let all: Vec<(u64, bool)> = (0..200).filter(|n| ![3, 64, 199].contains(n)).map(|n| (n, false)).collect();
         let tally = tally(&all);
         assert_eq!((tally.lost(1, &confirmed), tally.lost(0, &confirmed), tally.lost(9, &confirmed)), (3, 200, 200));
-        assert_eq!((tally.delivered(), tally.duplicated, tally.out_of_order), (197, 0, 0));
+        assert_eq!((tally.delivered(), tally.duplicated(), tally.out_of_order()), (197, 0, 0));
     }
 
     #[test]
     fn duplicates_and_order_are_told_apart() {
         let seen = tally(&[(0, false), (2, false), (1, false), (2, false), (2, true), (4, false), (3, true)]);
-        assert_eq!((seen.duplicated, seen.duplicated_unmarked, seen.out_of_order, seen.redelivered), (2, 1, 1, 2));
+        assert_eq!((seen.duplicated(), seen.out_of_order(), seen.redelivered), (2, 1, 2));
     }
 
     #[test]
     fn what_two_consumers_saw_is_a_duplicate() {
         let mut one = tally(&[(0, false), (1, false), (70, false)]);
         one.merge(&tally(&[(1, false), (2, false)]));
-        assert_eq!((one.delivered(), one.duplicated, one.out_of_order), (4, 1, 0));
+        assert_eq!((one.delivered(), one.duplicated(), one.out_of_order()), (4, 1, 0));
     }
 
     #[test]
     fn damaged_numbers_cost_no_memory() {
         let damaged = tally(&[(u64::MAX, false)]);
-        assert_eq!((damaged.delivered(), damaged.duplicated), (0, 1));
+        assert_eq!((damaged.delivered(), damaged.duplicated()), (0, 1));
     }
 }

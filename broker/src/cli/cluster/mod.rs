@@ -2,8 +2,8 @@
 //! tests and for drills. Its nodes are ordinary ones: each has its configuration
 //! in `DIR/node-i/config.toml` and can be run by `warren server` alone.
 
-mod layout;
-mod process;
+pub(super) mod layout;
+pub(super) mod process;
 mod status;
 mod up;
 

@@ -33,7 +33,7 @@ pub(super) fn program() -> Result<PathBuf, CliError> {
 
 /// Starts a node, its output appended to its log. It is its own process group,
 /// so that Ctrl-C at the terminal reaches only whoever started it.
-pub(super) fn start(node: &Node) -> Result<Child, CliError> {
+pub(in crate::cli) fn start(node: &Node) -> Result<Child, CliError> {
     let path = node.log_file();
     let open = || OpenOptions::new().create(true).append(true).open(&path);
     let log = || -> Result<File, CliError> { open().map_err(CliError::file("open the log", &path)) };
@@ -52,7 +52,7 @@ pub(super) fn start(node: &Node) -> Result<Child, CliError> {
 
 /// The process that runs a node now, if one does: the one in its pid file, if
 /// that is really `warren server` with this node's configuration.
-pub(super) fn running(node: &Node) -> Option<Pid> {
+pub(in crate::cli) fn running(node: &Node) -> Option<Pid> {
     let text = std::fs::read_to_string(node.pid_file()).ok()?;
     let pid = text.trim().parse().ok().and_then(Pid::from_raw)?;
     is_server_of(pid, &node.config_file()).then_some(pid)
@@ -107,7 +107,7 @@ pub(super) fn stop(
 }
 
 /// Sends a signal; a process that is gone already needs none.
-fn signal(pid: Pid, signal: Signal, action: &'static str) -> Result<(), ClusterError> {
+pub(in crate::cli) fn signal(pid: Pid, signal: Signal, action: &'static str) -> Result<(), ClusterError> {
     match kill_process(pid, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
         Err(error) => {
