@@ -7,7 +7,7 @@
 //! - `closing.rs` its end, whoever wants it
 //! - `outbox.rs` to the client, `batch.rs` to the queues, `context.rs` what the
 //!   channels share; `fault.rs` errors in RabbitMQ's words
-//! - `ports.rs` what it needs of the node, `live.rs` the node in earnest
+//! - `ports.rs` what it needs of the node
 //!
 //! Memory of a connection is bounded: publishes whose queues have not answered
 //! by [`Settings::publish_budget`], commands that wait for an earlier one by
@@ -33,7 +33,6 @@ mod closing;
 pub mod context;
 pub mod fault;
 mod handshake;
-pub mod live;
 pub mod outbox;
 pub mod ports;
 mod session;
