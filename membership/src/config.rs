@@ -57,6 +57,9 @@ pub struct Timing {
     pub propose: Duration,
     /// How long a new node waits for the other `expected_size` nodes to register.
     pub form: Duration,
+    /// After how many entries of the catalog's log its state is written out
+    /// anew; as many are kept for nodes that were away for a while.
+    pub snapshot_entries: u64,
 }
 
 impl Default for Timing {
@@ -70,6 +73,7 @@ impl Default for Timing {
             phi: 20.0,
             propose: Duration::from_secs(10),
             form: Duration::from_secs(30),
+            snapshot_entries: 5_000,
         }
     }
 }

@@ -24,6 +24,8 @@ use crate::service::to_wire;
 
 /// How often a node that waits looks around without being called.
 const LOOK: Duration = Duration::from_millis(100);
+/// In so many rounds of gossip two nodes have found each other alive.
+const ROUNDS: u32 = 6;
 /// How long a node may take to admit another.
 const ADMISSION: Duration = Duration::from_secs(5);
 /// How often a node says what it waits for.
@@ -33,7 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// catalog applied here says so.
 pub(crate) async fn join(core: &Arc<Core>) -> Result<(), MembershipError> {
     let mut new = false;
-    if core.peers.cluster().is_none() {
+    if core.peers.cluster().is_some() {
+        look_around(core).await?;
+    } else {
         new = true;
         let log = Log::new(core.database.clone());
         if log.is_pristine().map_err(|error| MembershipError::Catalog(error.to_string()))? {
@@ -48,7 +52,30 @@ pub(crate) async fn join(core: &Arc<Core>) -> Result<(), MembershipError> {
     if new {
         await_company(core).await;
     }
+    await_liveness(core).await;
     Ok(())
+}
+
+/// A folder that already belongs to a cluster must not start among strangers:
+/// hears, for a moment, who is here.
+async fn look_around(core: &Core) -> Result<(), MembershipError> {
+    let own = core.address.to_string();
+    let meets_somebody = core.config.seeds.iter().any(|seed| *seed != own);
+    if let (true, Some(mut roster)) = (meets_somebody, core.gossip().map(crate::gossip::Gossip::roster)) {
+        let company = roster.wait_for(|roster| roster.len() > 1);
+        // Nobody may be there, or yet.
+        let _ = timeout(core.config.timing.gossip * ROUNDS, company).await;
+    }
+    is_anybody_ours(core)
+}
+
+/// Waits until every registered node was heard of, or is late: what is declared
+/// here names those that are live.
+async fn await_liveness(core: &Core) {
+    let mut live = core.liveness.live();
+    let all = live.wait_for(|live| core.catalog.state().nodes().all(|node| live.contains(&node.process)));
+    // Whoever is late is dead by then.
+    let _ = timeout(core.config.timing.detector(), all).await;
 }
 
 /// Forms a cluster or joins one, whichever gossip shows to be the thing to do.

@@ -194,12 +194,14 @@ pub(crate) async fn run(core: Arc<Core>) {
     let mut nodes = core.catalog.nodes();
     let mut leader = None;
     let mut last_links = BTreeMap::new();
+    let mut strangers = BTreeSet::new();
     let memory = core.config.timing.detector() * 2;
     loop {
         core.liveness.sweep(memory);
         let seen = roster.borrow_and_update().clone();
         nodes.borrow_and_update();
         refresh(&core, &seen, &mut last_links);
+        note_strangers(&core, &seen, &mut strangers);
         let current = raft.borrow_and_update().current_leader.map(NodeId);
         if current != leader {
             leader = current;
@@ -247,6 +249,24 @@ fn refresh(core: &Core, roster: &Roster, last_links: &mut BTreeMap<NodeId, Socke
     core.liveness.links.send_if_modified(|current| replace(current, links));
     if news {
         core.liveness.verdicts.send_replace(());
+    }
+}
+
+/// Says once of each node of another cluster that it is here.
+fn note_strangers(core: &Core, roster: &Roster, known: &mut BTreeSet<Process>) {
+    let Some(own) = core.peers.cluster() else { return };
+    for seen in roster.values() {
+        if let Some(theirs) = seen.record.cluster().filter(|theirs| *theirs != own) {
+            if known.insert(seen.record.process()) {
+                tracing::error!(
+                    node = seen.record.name,
+                    at = %seen.record.catalog,
+                    %theirs,
+                    %own,
+                    "a node of another cluster of the same name gossips here; it is not heard"
+                );
+            }
+        }
     }
 }
 

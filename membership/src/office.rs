@@ -210,6 +210,10 @@ impl Core {
         if self.liveness.live_process(node).is_some() {
             return Err(Denied::Refused("the node is alive; stop it first".to_owned()));
         }
+        let disk = self.catalog.state().node(node).map(|node| node.process.member());
+        if disk.is_some_and(|disk| self.ledger.read(|ledger| ledger.holds(disk, clock::now()))) {
+            return Err(Denied::Unavailable("the node still holds a lease".to_owned()));
+        }
         let live = self.liveness.live_list();
         // The catalog may refuse (last copies); then the node stays in Raft too.
         let outcomes = self.write(vec![Command::Forget { node, live, force }]).await?;

@@ -118,6 +118,11 @@ impl Ledger {
         }
     }
 
+    /// Whether a disk's process may hold a lease that this leader granted.
+    pub(crate) fn holds(&self, disk: Member, now: Moment) -> bool {
+        self.holders.get(&disk).is_some_and(|holder| holder.grants.iter().any(|grant| grant.until > now))
+    }
+
     /// When at the latest nobody without the change at this index holds a lease:
     /// `None` if that is so now. `disks` are those of all nodes with the boot
     /// that is registered, and those that nodes had before, without one.

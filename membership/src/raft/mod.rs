@@ -63,9 +63,9 @@ pub(crate) fn config(cluster: &str, timing: &Timing) -> Result<Arc<Config>, open
         // Of a whole snapshot chunk, its fsync at the other end included.
         install_snapshot_timeout: 10_000,
         snapshot_max_chunk_size: 1 << 20,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(5_000),
-        max_in_snapshot_log_to_keep: 5_000,
-        replication_lag_threshold: 10_000,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(timing.snapshot_entries),
+        max_in_snapshot_log_to_keep: timing.snapshot_entries,
+        replication_lag_threshold: timing.snapshot_entries.saturating_mul(2),
         max_payload_entries: 64,
         ..Config::default()
     };

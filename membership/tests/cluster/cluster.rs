@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -29,21 +30,29 @@ pub(crate) fn vhost(name: &str) -> Command {
 
 /// Lets changes through unless somebody holds the gate.
 #[derive(Default)]
-pub(crate) struct Gate(Mutex<()>);
+pub(crate) struct Gate {
+    gate: Mutex<()>,
+    resets: AtomicUsize,
+}
 
 impl Gate {
-    pub(crate) fn close(gate: &Arc<Self>) -> MutexGuard<'_, ()> {
-        gate.0.lock()
+    pub(crate) fn close(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock()
+    }
+
+    pub(crate) fn resets(&self) -> usize {
+        self.resets.load(Ordering::Relaxed)
     }
 }
 
 impl Observer for Gate {
     fn reset(&self, _: &State) {
-        drop(self.0.lock());
+        self.resets.fetch_add(1, Ordering::Relaxed);
+        drop(self.gate.lock());
     }
 
     fn applied(&self, _: &State, _: &[Change]) {
-        drop(self.0.lock());
+        drop(self.gate.lock());
     }
 }
 
@@ -62,7 +71,7 @@ impl Node {
         Self { name: name.to_owned(), seeds, observer: Arc::default(), dir, membership: None, database: None }
     }
 
-    fn open(&mut self, expected_size: usize) {
+    fn open(&mut self, expected_size: usize, timing: Timing) {
         let database = warren_store::open(self.dir.path(), &Options::new(self.name.clone())).unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
         let config = MembershipConfig {
@@ -76,7 +85,7 @@ impl Node {
             amqp_address: String::new(),
             http_address: String::new(),
             version: "test".to_owned(),
-            timing: Timing::default(),
+            timing,
         };
         self.observer = Arc::default();
         self.membership = Some(Membership::open(config, database.clone()).unwrap());
@@ -170,20 +179,25 @@ impl Node {
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     size: usize,
+    timing: Timing,
 }
 
 impl Cluster {
     /// So many nodes that have formed a cluster.
     pub(crate) async fn of(size: usize) -> Self {
+        Self::with(size, Timing::default()).await
+    }
+
+    pub(crate) async fn with(size: usize, timing: Timing) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
         for name in ["a", "b", "c", "d", "e"].iter().take(size) {
             let seeds = nodes.first().map(|first| first.membership().address().to_string());
             let mut node = Node::new(name, seeds.into_iter().collect());
-            node.open(size);
+            node.open(size, timing);
             nodes.push(node);
         }
         let begun = Instant::now();
-        let mut cluster = Self { nodes, size };
+        let mut cluster = Self { nodes, size, timing };
         cluster.join_all().await;
         println!("{size} node(s) formed a cluster in {:?}", begun.elapsed());
         cluster
@@ -217,7 +231,7 @@ impl Cluster {
     /// Another node.
     pub(crate) async fn add(&mut self, name: &str) -> Result<usize, MembershipError> {
         let mut node = Node::new(name, self.addresses());
-        node.open(self.size);
+        node.open(self.size, self.timing);
         let joined = tokio::time::timeout(PATIENCE, node.membership().join(node.observer.clone())).await.unwrap();
         self.nodes.push(node);
         joined.map(|()| self.nodes.len() - 1)
@@ -226,14 +240,14 @@ impl Cluster {
     /// Starts a stopped node again, at another address.
     pub(crate) async fn restart(&mut self, index: usize) -> Result<(), MembershipError> {
         let mut seeds = self.addresses();
-        let size = self.size;
+        let (size, timing) = (self.size, self.timing);
         let node = &mut self.nodes[index];
         if seeds.is_empty() {
             seeds.clone_from(&node.seeds);
         }
         node.close().await;
         node.seeds = seeds;
-        node.open(size);
+        node.open(size, timing);
         let membership = node.membership().clone();
         tokio::time::timeout(PATIENCE, membership.join(node.observer.clone())).await.unwrap()
     }
@@ -244,7 +258,7 @@ impl Cluster {
         for node in &mut self.nodes {
             node.close().await;
             node.seeds = first.iter().cloned().collect();
-            node.open(self.size);
+            node.open(self.size, self.timing);
             first.get_or_insert_with(|| node.membership().address().to_string());
         }
         self.join_all().await;

@@ -6,11 +6,15 @@ mod cluster;
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use tonic::Code;
 use warren_membership::catalog::Command;
-use warren_membership::{MembershipError, ProposeError, RaftRole, clock};
+use warren_membership::{MembershipError, ProposeError, RaftRole, Timing, clock};
+use warren_peer::catalog::catalog_client::CatalogClient;
+use warren_peer::catalog::{Header, Payload};
 use warren_replication::types::Moment;
 
-use crate::cluster::{Cluster, Gate, Node, eventually, vhost};
+use crate::cluster::{Cluster, Node, eventually, vhost};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_form_a_cluster_and_each_may_propose() {
@@ -178,6 +182,66 @@ async fn a_data_folder_of_another_cluster_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_of_another_cluster_or_for_another_node_are_refused() {
+    let cluster = Cluster::of(1).await;
+    let node = cluster.nodes[0].membership();
+    let own = node.cluster().unwrap().0;
+    let mut client = CatalogClient::connect(format!("http://{}", node.address())).await.unwrap();
+    let mut call = async |cluster: u64, to: u64| {
+        let header = Some(Header { cluster, from: 7, to });
+        client.propose(Payload { header, body: Bytes::new() }).await.unwrap_err()
+    };
+    let stranger = call(own + 1, node.process().node.0).await;
+    assert_eq!(stranger.code(), Code::FailedPrecondition);
+    assert!(stranger.message().contains("this data folder belongs to cluster"), "{stranger}");
+    assert_eq!(call(own, 7).await.code(), Code::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_missed_too_much_gets_a_snapshot() {
+    let timing = Timing { snapshot_entries: 20, ..Timing::default() };
+    let mut cluster = Cluster::with(3, timing).await;
+    cluster.nodes[2].kill();
+    for number in 0..100 {
+        cluster.nodes[0].propose(vhost(&format!("v{number}"))).await.unwrap();
+    }
+    cluster.restart(2).await.unwrap();
+    assert!(cluster.nodes[2].has_vhost("v99"));
+    assert!(cluster.nodes[2].observer.resets() > 1, "by a snapshot, not by the log");
+    let fourth = cluster.add("d").await.unwrap();
+    assert!(cluster.nodes[fourth].has_vhost("v99"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_machine_does_not_change_the_raft_leader() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.raft_leader().await;
+    let until = Instant::now() + Duration::from_secs(3);
+    let spinners: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut spins = 0u64;
+                while Instant::now() < until {
+                    spins = std::hint::black_box(spins + 1);
+                }
+            })
+        })
+        .collect();
+    let mut number = 0;
+    while Instant::now() < until {
+        cluster.nodes[(leader + number) % 3].propose(vhost(&format!("v{number}"))).await.unwrap();
+        number += 1;
+    }
+    for spinner in spinners {
+        spinner.join().unwrap();
+    }
+    println!("{number} proposals, one by one, beside eight busy threads");
+    assert_eq!(cluster.raft_leader().await, leader);
+    let live = cluster.nodes[leader].membership().live();
+    assert_eq!(live.borrow().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lease_runs_out_without_a_majority() {
     let mut cluster = Cluster::of(3).await;
     let lease = cluster.nodes[0].membership().lease();
@@ -187,7 +251,7 @@ async fn a_lease_runs_out_without_a_majority() {
     let cut = clock::now();
     eventually("its end", || *lease.borrow() < clock::now()).await;
     // What was asked for before the cut runs out within a lease's length.
-    assert!(lease.borrow().micros_since(cut) <= clock::micros(warren_membership::Timing::default().lease));
+    assert!(lease.borrow().micros_since(cut) <= clock::micros(Timing::default().lease));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,7 +263,7 @@ async fn a_change_waits_for_those_who_hold_a_lease() {
     let lease = slow.membership().lease();
     eventually("a lease", || *lease.borrow() > clock::now()).await;
 
-    let gate = Gate::close(&slow.observer);
+    let gate = slow.observer.close();
     let asked = clock::now();
     quick.propose(vhost("slow")).await.unwrap();
     let answered = clock::now();
