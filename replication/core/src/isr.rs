@@ -31,18 +31,12 @@ pub(crate) struct InSync {
 impl InSync {
     /// The members whose durable index a commit waits for: the *maximal* set
     /// (§4.3), and whoever is joining.
-    pub(crate) fn maximal(&self, assignment: &Assignment) -> BTreeSet<Member> {
-        let mut members = assignment.isr.clone();
-        if let Some(proposal) = &self.proposal {
-            if mutation::on(Mutation::ShrinkAtOnce) {
-                members.retain(|member| proposal.isr.contains(member));
-            }
-            if !mutation::on(Mutation::AddLate) {
-                members.extend(&proposal.isr);
-            }
-        }
-        members.extend(self.joining.map(|(member, _)| member));
-        members
+    pub(crate) fn maximal<'a>(&'a self, assignment: &'a Assignment) -> impl Iterator<Item = Member> + 'a {
+        let proposed = self.proposal.as_ref().map(|proposal| &proposal.isr);
+        let shrunk = proposed.filter(|_| mutation::on(Mutation::ShrinkAtOnce));
+        let added = proposed.filter(|_| !mutation::on(Mutation::AddLate));
+        let kept = assignment.isr.iter().filter(move |member| shrunk.is_none_or(|isr| isr.contains(member)));
+        kept.chain(added.into_iter().flatten()).copied().chain(self.joining())
     }
 
     /// §4.3 †: a proposal ends only when a state with a higher (epoch, version)
@@ -85,10 +79,11 @@ impl InSync {
     /// Repeats the proposal in flight (§4.3: no silence and no error ends it).
     pub(crate) fn on_tick(&mut self, settings: &Settings, now: Moment, out: &mut Vec<Action>) {
         if let Some(proposal) = &mut self.proposal
-            && now.micros_since(proposal.sent) >= settings.proposal_retry {
-                proposal.sent = now;
-                out.push(Action::ProposeIsr { from: Arc::clone(&proposal.from), isr: proposal.isr.clone() });
-            }
+            && now.micros_since(proposal.sent) >= settings.proposal_retry
+        {
+            proposal.sent = now;
+            out.push(Action::ProposeIsr { from: Arc::clone(&proposal.from), isr: proposal.isr.clone() });
+        }
         if self.joining.is_some_and(|(_, until)| now >= until) {
             self.joining = None;
             self.rest_until = now.plus_micros(settings.mirror_timeout);

@@ -110,12 +110,14 @@ impl Mirror {
         if let Some(from) = cut {
             own.truncate(now, from, out);
         }
-        if !fresh.is_empty() {
+        // What is new is answered once it is on disk, anything else at once.
+        if fresh.is_empty() {
+            self.owed = true;
+        } else {
             own.append(now, fresh, out);
         }
         self.matched = self.matched.max(end.index);
         self.told = self.told.max(commit);
-        self.owed = true;
         if damaged {
             self.say_diverged(own, out);
         }

@@ -164,6 +164,8 @@ impl Progress {
             return;
         }
         self.forget_in_flight();
+        // Nor did it take in the commit index that came along.
+        self.told = Index(0);
         self.next = common.next();
         self.phase = Phase::Comparing { common };
         self.feed(own, now, out);

@@ -12,7 +12,7 @@ use crate::message::{Message, MirrorMessage, SettleReason};
 use crate::record::{Entry, Record, push_run};
 use crate::step::{Action, Committed, Event, Proposal, Write};
 use crate::types::{
-    Assignment, Boot, Epoch, Incarnation, Index, Member, Moment, NodeId, Offset, Position, Process, QueueId, Session,
+    Assignment, Boot, Epoch, Incarnation, Index, Moment, NodeId, Offset, Position, Process, QueueId, Session,
     Version,
 };
 use crate::{Recovery, Replica, Settings};

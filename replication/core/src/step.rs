@@ -28,8 +28,9 @@ pub enum Event {
         message: MirrorMessage,
     },
     /// A link to a peer's process came up: whatever was in flight is unknown.
+    /// Only a leader takes note; links that it was not told of it takes for up.
     LinkUp(Process),
-    /// The link to a node broke.
+    /// The link to a node broke. Told before the next `LinkUp` of that node.
     LinkDown(NodeId),
     /// Every write action up to and including this ordinal (1 for the first
     /// `Action::Write` of this replica's life) is on disk.
@@ -134,7 +135,8 @@ pub enum Action {
         /// The sequence to continue from.
         from: u64,
     },
-    /// Leader only: resign, the disk stalls (§4.6).
+    /// Resign: the disk stalls, or has damaged an entry (§4.6, §5.4). It leads
+    /// no more; repeated until a higher epoch is known.
     Resign,
     /// A broken promise was found (§5.2): the replica has stopped; say it loudly.
     Broken(String),
@@ -150,8 +152,9 @@ pub struct Committed {
     /// …and as many as this, each with its weight, in order. The messages
     /// themselves are sliced out of the entry by `record::messages`.
     pub weights: Vec<u32>,
-    /// The entry as encoded, if it is still in memory (it always is for what
-    /// this process appended itself); else read it from the store when needed.
+    /// The entry as encoded, if it is still in memory. It is, unless commits
+    /// trail by more than `Settings::tail_bytes`, or a restart lies between:
+    /// then read it from the store when needed.
     pub entry: Option<Bytes>,
     /// Whom to confirm: sessions with inclusive ranges of sequences.
     pub confirmed: Vec<(Session, Vec<(u64, u64)>)>,

@@ -43,12 +43,13 @@ impl Oracle {
         }
         let head = self.head();
         if let Some(position) = self.position(head)
-            && !replica.holds(position) {
-                return Err(format!(
-                    "the leader of epoch {epoch} lacks {position:?}, its log ends at {:?}",
-                    replica.last()
-                ));
-            }
+            && !replica.holds(position)
+        {
+            return Err(format!(
+                "the leader of epoch {epoch} lacks {position:?}, its log ends at {:?}",
+                replica.last()
+            ));
+        }
         Ok(())
     }
 

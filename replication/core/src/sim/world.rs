@@ -3,6 +3,9 @@
 //! lose unsynced writes or are replaced, a catalog that answers late or never,
 //! elections on false suspicion. Everything follows from the seed.
 
+mod clients;
+mod faults;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,7 +20,7 @@ use crate::message::{MirrorMessage, SettleReason};
 use crate::replica::Replica;
 use crate::settings::Settings;
 use crate::step::{Action, Event, Proposal};
-use crate::types::{Assignment, Epoch, Incarnation, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session};
+use crate::types::{Assignment, Epoch, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session};
 
 const QUEUE: QueueId = QueueId(7);
 const MILLI: u64 = 1_000;
@@ -380,9 +383,26 @@ impl World {
             let late = What::Deliver { to: target, from: process, message: message.clone() };
             self.later(1, 600, late);
         }
-        let message = if self.faults && self.rng.permille(5) { damage(message) } else { message };
+        let message = if self.faults && self.rng.permille(15) { self.damage(message) } else { message };
         let slowest = if self.faults && self.rng.permille(50) { 200 } else { 8 };
         self.later(1, slowest, What::Deliver { to: target, from: process, message });
+    }
+
+    /// Flips a bit in one of the entries on their way.
+    fn damage(&mut self, message: MirrorMessage) -> MirrorMessage {
+        match message {
+            MirrorMessage::Append { epoch, prev, commit, mut entries } => {
+                let nth = self.rng.below(entries.len() as u64) as usize;
+                if let Some(entry) = entries.get_mut(nth) {
+                    let mut bytes = entry.to_vec();
+                    let middle = bytes.len() / 2;
+                    bytes[middle] ^= 4;
+                    *entry = Bytes::from(bytes);
+                }
+                MirrorMessage::Append { epoch, prev, commit, entries }
+            }
+            other => other,
+        }
     }
 
     fn sync(&mut self, process: Process) -> Verdict {
@@ -440,258 +460,6 @@ impl World {
         Ok(())
     }
 
-    fn publish(&mut self, nth: usize) -> Verdict {
-        if !self.faults && self.publishers[nth].is_idle() {
-            return Ok(());
-        }
-        self.later(5, 60, What::Publish(nth));
-        // The entry node's own view of who leads.
-        let via = self.rng.below(self.nodes.len() as u64) as usize;
-        let seen = self.nodes[via].applied.saturating_sub(1);
-        let assignment = self.catalog.history[seen].clone();
-        let publisher = &mut self.publishers[nth];
-        let Some(leader) = assignment.leader.filter(|_| assignment.epoch >= publisher.epoch) else { return Ok(()) };
-        let lost_touch = self.rng.permille(150);
-        if assignment.epoch > publisher.epoch || lost_touch {
-            publisher.epoch = assignment.epoch;
-            if let Some(proposal) = publisher.again(0) {
-                self.send_to_leader(nth, leader, assignment.epoch, proposal);
-            }
-        }
-        let publisher = &mut self.publishers[nth];
-        if self.faults {
-            if publisher.is_idle() && self.rng.permille(20) {
-                let over = publisher.reopen();
-                self.send_to_leader(nth, leader, assignment.epoch, Proposal::EndSession(over));
-            }
-            let proposal = self.publishers[nth].publish(&mut self.rng);
-            self.send_to_leader(nth, leader, assignment.epoch, proposal);
-        }
-        Ok(())
-    }
-
-    /// In order; a link that breaks loses what is in flight.
-    fn send_to_leader(&mut self, nth: usize, to: Process, epoch: Epoch, proposal: Proposal) {
-        if self.lost() {
-            return;
-        }
-        let at = self.sent_until[nth].max(self.now + self.rng.between(0, 10 * MILLI));
-        self.sent_until[nth] = at;
-        self.ordinal += 1;
-        self.agenda.insert((at, self.ordinal), What::Send { to, epoch, proposal });
-    }
-
-    fn receive(&mut self, to: Process, epoch: Epoch, proposal: Proposal) -> Verdict {
-        let node = to.node.0 as usize;
-        let now = Moment(self.now);
-        let mut out = Vec::new();
-        if self.nodes[node].process != to {
-            return Ok(());
-        }
-        match self.nodes[node].replica.as_mut() {
-            Some(replica) if replica.is_leading() && replica.known_epoch() == epoch => {
-                replica.propose(now, proposal, &mut out);
-                if self.rng.permille(700) {
-                    replica.seal(now, &mut out);
-                }
-            }
-            _ => {}
-        }
-        self.carry_out(node, out)
-    }
-
-    fn tell(&mut self, epoch: Epoch, session: Session, confirmed: Vec<u64>, again: Option<u64>) {
-        if !self.lost() {
-            self.later(0, 10, What::Answer { epoch, session, confirmed, again });
-        }
-    }
-
-    fn answer(&mut self, epoch: Epoch, session: Session, confirmed: &[u64], again: Option<u64>) -> Verdict {
-        let nth = session.connection as usize;
-        let publisher = &mut self.publishers[nth];
-        if publisher.session != session || publisher.epoch != epoch {
-            return Ok(());
-        }
-        for &sequence in confirmed {
-            if publisher.on_confirmed(sequence) {
-                self.tally.confirmed += 1;
-                self.oracle.on_confirmed(session, sequence)?;
-            }
-        }
-        let leader = self.catalog.history.iter().find(|a| a.epoch == epoch).and_then(|a| a.leader);
-        if let (Some(from), Some(leader)) = (again, leader)
-            && let Some(proposal) = self.publishers[nth].again(from) {
-                self.send_to_leader(nth, leader, epoch, proposal);
-            }
-        Ok(())
-    }
-
-    /// Consumers settle and return what any leader holds for live.
-    fn consume(&mut self) -> Verdict {
-        if self.faults {
-            self.later(5, 40, What::Consume);
-        }
-        let node = self.rng.below(self.nodes.len() as u64) as usize;
-        let now = Moment(self.now);
-        let Some(replica) = self.nodes[node].replica.as_mut() else { return Ok(()) };
-        let live: Vec<u64> = replica.ledger().live().iter().flatten().take(40).collect();
-        let greedy = self.rng.permille(500);
-        let mut offsets = Vec::new();
-        for offset in live {
-            if self.rng.permille(if greedy { 800 } else { 200 }) {
-                offsets.push(offset);
-            }
-        }
-        let proposal = match self.rng.below(6) {
-            0 => {
-                let returned = offsets.iter().map(|&offset| {
-                    let stale = u32::from(self.rng.permille(200));
-                    (Offset(offset), replica.ledger().count(Offset(offset)) + 1 + stale)
-                });
-                Proposal::Return { offsets: returned.collect() }
-            }
-            1 => Proposal::Horizon(replica.next_offset()),
-            // One that was settled long ago, or does not exist yet.
-            2 => Proposal::Settle { offsets: vec![Offset(self.rng.below(200))], reason: SettleReason::Acked },
-            _ => Proposal::Settle { offsets: offsets.into_iter().map(Offset).collect(), reason: SettleReason::Acked },
-        };
-        let mut out = Vec::new();
-        replica.propose(now, proposal, &mut out);
-        self.carry_out(node, out)
-    }
-
-    fn fault(&mut self) -> Verdict {
-        if !self.faults {
-            return Ok(());
-        }
-        self.later(20, 250, What::Fault);
-        let count = self.nodes.len() as u64;
-        let node = self.rng.below(count) as usize;
-        let other = self.rng.below(count) as usize;
-        match self.rng.below(12) {
-            0 | 1 => self.crash(node),
-            2..=4 => {
-                let down: Vec<usize> = (0..self.nodes.len()).filter(|&nth| self.nodes[nth].replica.is_none()).collect();
-                if let Some(&nth) = self.rng.pick(&down) {
-                    return self.restart(nth);
-                }
-            }
-            5 => {
-                self.blocked.insert((node, other));
-                if self.rng.permille(500) {
-                    self.blocked.insert((other, node));
-                    self.step(node, Event::LinkDown(NodeId(other as u64)))?;
-                }
-            }
-            6 | 7 => {
-                self.blocked.clear();
-                if self.nodes[other].replica.is_some() {
-                    let process = self.nodes[other].process;
-                    self.step(node, Event::LinkUp(process))?;
-                }
-            }
-            8 => self.nodes[node].cut_from_catalog = true,
-            9 => self.nodes.iter_mut().for_each(|node| node.cut_from_catalog = false),
-            10 => self.nodes[node].stalled = true,
-            _ => self.nodes.iter_mut().for_each(|node| node.stalled = false),
-        }
-        Ok(())
-    }
-
-    fn crash(&mut self, node: usize) {
-        if self.nodes[node].replica.take().is_none() {
-            return;
-        }
-        self.tally.crashes += 1;
-        self.nodes[node].disk.crash(&mut self.rng);
-        self.nodes[node].syncing = false;
-        self.nodes[node].stalled = false;
-        // A disk may be lost while another that counts is whole (promise 1).
-        let now = self.catalog.now();
-        let whole = now.isr.iter().chain(&now.eligible).any(|member| {
-            member.node.0 as usize != node && self.nodes[member.node.0 as usize].process.member() == *member
-        });
-        if whole && self.rng.permille(100) {
-            self.nodes[node].disk = Disk::default();
-            self.nodes[node].process.incarnation = Incarnation(1_000 + self.now);
-            self.log(|| format!("{node} loses its disk"));
-        }
-        if self.rng.permille(700) {
-            self.tell_links(node, Event::LinkDown(NodeId(node as u64)));
-        }
-    }
-
-    fn tell_links(&mut self, node: usize, event: Event) {
-        for at in (0..self.nodes.len()).filter(|&at| at != node) {
-            self.later(0, 60, What::Link { at, event: event.clone() });
-        }
-    }
-
-    /// A new boot, registered before it answers anybody (§1).
-    fn restart(&mut self, node: usize) -> Verdict {
-        self.nodes[node].process.boot = self.nodes[node].process.boot.next();
-        let process = self.nodes[node].process;
-        self.catalog.register(process);
-        let recovery = self.nodes[node].disk.recover(QUEUE, self.now.is_multiple_of(2))?;
-        let replica = Replica::new(process, recovery, settings());
-        self.log(|| format!("{node} is back with {:?}, applied {:?}", replica.last(), replica.commit()));
-        self.nodes[node].replica = Some(replica);
-        self.nodes[node].applied = self.catalog.history.len() - 1;
-        self.tell_links(node, Event::LinkUp(process));
-        self.apply_catalog(node)
-    }
-
-    fn heal(&mut self) -> Verdict {
-        self.faults = false;
-        self.blocked.clear();
-        for node in 0..self.nodes.len() {
-            self.nodes[node].cut_from_catalog = false;
-            self.nodes[node].stalled = false;
-            if self.nodes[node].replica.is_none() {
-                self.restart(node)?;
-            } else {
-                self.tell_links(node, Event::LinkUp(self.nodes[node].process));
-            }
-        }
-        Ok(())
-    }
-
-    /// Promise 10: everybody in sync, everything confirmed and known everywhere.
-    fn has_converged(&self) -> bool {
-        let now = self.catalog.now();
-        let full = self.nodes.iter().all(|node| now.isr.contains(&node.process.member()));
-        let replicas = || self.nodes.iter().filter_map(|node| node.replica.as_ref());
-        full && replicas().filter(|replica| replica.is_leading()).count() == 1
-            && self.publishers.iter().all(Publisher::is_idle)
-            && replicas()
-                .all(|replica| replica.commit() == self.oracle.head() && replica.commit() == replica.last().index)
-            && replicas().all(|replica| *replica.ledger() == self.oracle.ledger)
-            && replicas().filter(|replica| replica.is_leading()).all(Replica::is_quiet)
-    }
-
-    fn why_not_converged(&self) -> String {
-        let mut text = format!("not converged: {:?}, head {}", self.catalog.now(), self.oracle.head());
-        for node in &self.nodes {
-            let Some(replica) = &node.replica else { continue };
-            text += &format!(
-                "\n  {:?} leads {} known {} last {:?} base {:?} durable {} commit {} quiet {} {:?}",
-                node.process,
-                replica.is_leading(),
-                replica.known_epoch(),
-                replica.last(),
-                replica.base(),
-                replica.durable(),
-                replica.commit(),
-                replica.is_quiet(),
-                replica.mirrors(Moment(self.now)),
-            );
-        }
-        for publisher in &self.publishers {
-            text += &format!("\n  publisher {:?} idle {}", publisher.session, publisher.is_idle());
-        }
-        text
-    }
-
     pub(super) fn tally(&self) -> Tally {
         Tally { committed: self.oracle.head().0, ..self.tally }
     }
@@ -699,22 +467,6 @@ impl World {
 
 fn sequences(runs: &[(u64, u64)]) -> Vec<u64> {
     runs.iter().flat_map(|&(first, last)| first..=last).collect()
-}
-
-/// Flips a bit in an entry on its way.
-fn damage(message: MirrorMessage) -> MirrorMessage {
-    match message {
-        MirrorMessage::Append { epoch, prev, commit, mut entries } => {
-            if let Some(last) = entries.last_mut() {
-                let mut bytes = last.to_vec();
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 4;
-                *last = Bytes::from(bytes);
-            }
-            MirrorMessage::Append { epoch, prev, commit, entries }
-        }
-        other => other,
-    }
 }
 
 fn brief(message: &MirrorMessage) -> String {
