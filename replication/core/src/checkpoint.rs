@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::ledger::Ledger;
-use crate::log::{Log, Marks};
+use crate::log::{Log, Marks, position_in};
 use crate::types::{Index, Offset, Position, QueueId};
 
 const VERSION: u8 = 1;
@@ -111,6 +111,10 @@ impl Checkpoint {
         }
         if history.first().map_or(Index(1), |first| first.index) != Index(1) {
             return Err(CheckpointError::Malformed("epoch history does not begin at the first entry"));
+        }
+        let known = |position: Position| position_in(&history, position.index) == position;
+        if !known(base) || !known(ledger.applied()) {
+            return Err(CheckpointError::Malformed("positions are not in the epoch history"));
         }
         Ok(Self { base, base_offset, history, marks, ledger })
     }

@@ -125,7 +125,8 @@ impl Log {
             }
             // Neither segment's entries from the later of the two starts on are
             // shared: an entry belongs to one epoch.
-            index = Index(ours.index.max(theirs.index).0.saturating_sub(1));
+            // (A peer's history may be nonsense: it must end all the same.)
+            index = Index(ours.index.max(theirs.index).min(index).0.saturating_sub(1));
         }
         Index(0)
     }
@@ -229,7 +230,8 @@ fn segment(history: &[Position], index: Index) -> Position {
     after.checked_sub(1).and_then(|nth| history.get(nth)).copied().unwrap_or_default()
 }
 
-fn position_in(history: &[Position], index: Index) -> Position {
+/// The position at this index, which the history reaches.
+pub(crate) fn position_in(history: &[Position], index: Index) -> Position {
     if index == Index(0) {
         return Position::default();
     }
@@ -371,6 +373,8 @@ mod tests {
         assert_eq!(common(&[at(2, 1), at(2, 2)]), Index(0));
         assert_eq!(common(&[at(1, 1), at(1, 2), at(3, 3), at(5, 4), at(5, 5)]), Index(5));
         assert_eq!(common(&[]), Index(0));
+        let nonsense = [at(9, 7), at(8, u64::MAX), at(2, 3)];
+        assert!(leader.common_with(&nonsense, at(9, u64::MAX)) <= Index(5));
     }
 
     #[test]

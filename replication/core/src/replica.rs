@@ -98,9 +98,10 @@ impl Replica {
             }
             Event::LogRead { mirror, first, entries } => {
                 if let Role::Leader(leader) = &mut self.role
-                    && let Err(Unfit) = leader.on_read(&self.own, now, mirror, first, entries, out) {
-                        self.resign(now, out);
-                    }
+                    && let Err(Unfit) = leader.on_read(&self.own, now, mirror, first, entries, out)
+                {
+                    self.resign(now, out);
+                }
             }
             Event::Tick => self.on_tick(now, out),
         }
@@ -154,12 +155,10 @@ impl Replica {
         match message {
             MirrorMessage::Append { epoch, prev, commit, entries } => {
                 let append = Append { epoch, prev, commit, entries };
-                self.from_leader(now, from, epoch, out, |mirror, own, out| {
-                    mirror.on_append(own, now, from.node, append, out)
-                });
+                self.obey(now, from, epoch, out, |mirror, own, out| mirror.on_append(own, now, from.node, append, out));
             }
             MirrorMessage::Install { epoch, checkpoint } => {
-                self.from_leader(now, from, epoch, out, |mirror, own, out| {
+                self.obey(now, from, epoch, out, |mirror, own, out| {
                     mirror.on_install(own, now, from.node, checkpoint, out)
                 });
             }
@@ -180,7 +179,7 @@ impl Replica {
     }
 
     /// A leader's word: taken from the epoch known, or a newer one (§5.1).
-    fn from_leader(
+    fn obey(
         &mut self,
         now: Moment,
         from: Process,

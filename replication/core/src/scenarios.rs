@@ -12,8 +12,7 @@ use crate::message::{Message, MirrorMessage, SettleReason};
 use crate::record::{Entry, Record, push_run};
 use crate::step::{Action, Committed, Event, Proposal, Write};
 use crate::types::{
-    Assignment, Boot, Epoch, Incarnation, Index, Moment, NodeId, Offset, Position, Process, QueueId, Session,
-    Version,
+    Assignment, Boot, Epoch, Incarnation, Index, Moment, NodeId, Offset, Position, Process, QueueId, Session, Version,
 };
 use crate::{Recovery, Replica, Settings};
 
@@ -521,4 +520,38 @@ fn commits_wait_a_little_for_a_mirror_that_chases_them() {
         }
     }
     assert_eq!(asked, [[A, B, C]]);
+}
+
+/// A word as no replica would say it.
+fn nonsense((kind, a, b, c): (u8, u64, u64, u64)) -> Event {
+    // Numbers at both ends of their range.
+    let number = |n: u64| if n > 12 { u64::MAX - (n - 12) } else { n };
+    let (epoch, index) = (Epoch(number(a)), Index(number(b)));
+    let message = match kind % 6 {
+        0 => MirrorMessage::Append {
+            epoch,
+            prev: at(number(c), number(b)),
+            commit: Index(number(c)),
+            entries: vec![entry(a, b + 1, number(c), &[1 + c]), Bytes::from_static(b"no entry")],
+        },
+        1 => MirrorMessage::Durable { epoch, index },
+        2 => MirrorMessage::Diverged { epoch, last: at(b, number(c)), base: index, history: vec![at(b, c), at(c, b)] },
+        3 => MirrorMessage::Install { epoch, checkpoint: Bytes::from(vec![kind; 40]) },
+        4 => return Event::LogRead { mirror: NodeId(b % 4), first: index, entries: vec![entry(a, c, 0, &[1])] },
+        _ => return Event::Persisted(number(c)),
+    };
+    Event::Mirror { from: process(c % 4), message }
+}
+
+proptest::proptest! {
+    /// Whatever a peer or a disk says, a replica does not panic or hang.
+    #[test]
+    fn nonsense_is_survived(words in proptest::collection::vec((0u8..6, 0u64..16, 0u64..16, 0u64..16), 0..40)) {
+        let mut bench = Bench::leader(&[A, B], 1);
+        for (nth, word) in words.into_iter().enumerate() {
+            bench.step(nonsense(word));
+            bench.propose(publish(1, nth as u64, &[nth as u64 + 1]));
+            bench.pass(300_000);
+        }
+    }
 }
