@@ -21,8 +21,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 use warren_peer::link::link_server::LinkServer;
 use warren_replication::message::QueueWord;
 use warren_replication::types::{NodeId, Process, QueueId};
@@ -141,6 +143,12 @@ impl Links {
     pub fn stop(&self) {
         self.inner.stop.cancel();
     }
+}
+
+/// The connections that a link's server takes from a listener.
+#[must_use]
+pub fn connections(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 /// A gRPC server as links need it: windows large enough for a window of words,
