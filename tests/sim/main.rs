@@ -28,6 +28,7 @@ fn run(seed: u64, mutation: Option<Mutation>) -> Result<World, String> {
     let mut world = World::new(seed, mutation);
     world.run();
     if std::env::var_os("WARREN_TRACE").is_some() {
+        world.note_shards();
         world.trace().for_each(|line| println!("{line}"));
     }
     match world.oracle.violation.take() {

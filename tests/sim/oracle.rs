@@ -33,9 +33,12 @@ struct QueueFacts {
     entries: BTreeMap<u64, u64>,
     offsets: HashMap<u64, u64>,
     committed: HashMap<u64, u64>,
-    /// Settled by a committed record, as some leader had applied it.
-    settled: BTreeSet<u64>,
+    /// Settled by a record: the commit index at which a leader had applied it,
+    /// and that leader's epoch.
+    settled: BTreeMap<u64, (u64, Epoch)>,
     looked_at: BTreeMap<(Process, Epoch), u64>,
+    /// The epoch whose leader sent it out last.
+    sent: HashMap<u64, Epoch>,
     delivered: HashSet<u64>,
     held: HashMap<u64, Holder>,
     /// The highest epoch whose leader has served consumers.
@@ -150,12 +153,11 @@ impl Oracle {
                 }
             }
         }
-        if facts.settled.iter().any(|offset| ledger.live().contains(*offset)) {
-            // A leader that has just begun may not have committed its tail yet.
-            let inherited = ledger.applied().epoch < epoch;
-            if !inherited {
-                wrong = Some(format!("{queue:?}: a settled message is live again in {epoch:?} at {leader:?}"));
-            }
+        // An old leader that wakes up may not know of it; one that has applied as
+        // much must.
+        let revived = facts.settled.iter().find(|(offset, (at, _))| *at <= commit && ledger.live().contains(**offset));
+        if let Some((offset, (at, _))) = revived {
+            wrong = Some(format!("{queue:?}: {offset}, settled by {at}, is live in {epoch:?} at {commit}"));
         }
         let mut at = 0;
         let mut gone = Vec::new();
@@ -165,21 +167,29 @@ impl Oracle {
         }
         gone.extend(at..ledger.next_offset().0);
         for offset in gone {
-            if facts.settled.insert(offset) {
+            facts.settled.entry(offset).or_insert_with(|| {
                 facts.held.remove(&offset);
-            }
+                (commit, epoch)
+            });
         }
         if let Some(what) = wrong {
             self.fail(|| what);
         }
     }
 
-    /// Something that needs a lease left a leader (promise 8).
-    pub(crate) fn served(&mut self, queue: QueueId, epoch: Epoch, by: Process) {
+    /// Something that needs a lease left a leader: an answer, or these messages
+    /// (promises 4 and 8).
+    pub(crate) fn served(&mut self, queue: QueueId, epoch: Epoch, by: Process, offsets: impl IntoIterator<Item = u64>) {
         let served = self.queue(queue).served;
         self.check(epoch >= served, || format!("{queue:?}: {by:?} serves in {epoch:?}, and {served:?} did before"));
         let facts = self.queue(queue);
         facts.served = facts.served.max(epoch);
+        for offset in offsets {
+            let facts = self.queue(queue);
+            facts.sent.insert(offset, epoch);
+            let settled = facts.settled.contains_key(&offset);
+            self.check(!settled, || format!("{queue:?}: {by:?} sent out {offset} after its settle was committed"));
+        }
     }
 
     /// A message reached a client (promises 3 to 7).
@@ -201,10 +211,12 @@ impl Oracle {
         let facts = self.queues.entry(queue).or_default();
         let mut wrong = None;
         if facts.committed.get(&id) != Some(&offset) {
-            wrong = Some(format!("message {id} was delivered as {offset} and nobody committed that, entries {:?}, offsets {:?}", facts.entries.keys(), facts.offsets));
+            wrong = Some(format!("message {id} was delivered as {offset} and nobody committed that"));
         }
-        if facts.settled.contains(&offset) {
-            wrong = Some(format!("{offset} was delivered after its settle was committed"));
+        // Of the same reign it may be under way as another holder's settle commits.
+        let sent = facts.sent.get(&offset).copied().unwrap_or_default();
+        if facts.settled.get(&offset).is_some_and(|(_, epoch)| *epoch > sent) {
+            wrong = Some(format!("{offset} of an old leader was delivered after its settle was committed"));
         }
         if !facts.delivered.insert(offset) && !redelivered {
             wrong = Some(format!("{offset} was delivered twice, and the second time it was not said"));

@@ -224,6 +224,14 @@ impl World {
         }
     }
 
+    /// Notes the state of every shard.
+    pub(crate) fn note_shards(&mut self) {
+        for node in 0..self.nodes.len() {
+            let text = format!("{:?}", self.nodes[node].up.as_ref().map(|up| &up.shard));
+            self.note(|| text);
+        }
+    }
+
     /// What was noted.
     pub(crate) fn trace(&self) -> impl Iterator<Item = &String> {
         self.trace.iter()
@@ -412,10 +420,15 @@ impl World {
     fn send(&mut self, node: usize, process: Process, words: Vec<(NodeId, QueueId, QueueWord)>) {
         let mut batches: BTreeMap<usize, Vec<(QueueId, QueueWord)>> = BTreeMap::new();
         for (to, queue, word) in words {
-            if let QueueWord::ToEntry(epoch, said) = &word
-                && matches!(said, ToEntry::Deliver { .. } | ToEntry::Got { .. } | ToEntry::Empty { .. })
-            {
-                self.oracle.served(queue, *epoch, process);
+            if let QueueWord::ToEntry(epoch, said) = &word {
+                let offsets: Vec<u64> = match said {
+                    ToEntry::Deliver { deliveries } => deliveries.iter().map(|delivery| delivery.offset.0).collect(),
+                    ToEntry::Got { delivery, .. } => vec![delivery.offset.0],
+                    _ => Vec::new(),
+                };
+                if !offsets.is_empty() || matches!(said, ToEntry::Empty { .. } | ToEntry::Counted { .. }) {
+                    self.oracle.served(queue, *epoch, process, offsets);
+                }
             }
             batches.entry(to.0 as usize - 1).or_default().push((queue, word));
         }
@@ -456,12 +469,17 @@ impl World {
 
     fn reply(&mut self, node: usize, process: Process, connection: u64, event: ToChannel) {
         let index = connection as usize - 1;
-        if let ToChannel::Deliver { queue, .. } | ToChannel::Got { queue, .. } = &event
+        let told = match &event {
+            ToChannel::Deliver { queue, offset, .. } => Some((queue, Some(offset.0))),
+            ToChannel::Got { queue, found, .. } => Some((queue, found.as_ref().map(|(offset, ..)| offset.0))),
+            _ => None,
+        };
+        if let Some((queue, offset)) = told
             && let Some(replica) = self.nodes[node].up.as_ref().and_then(|up| up.shard.replica(*queue))
             && replica.is_leading()
             && let Some(assignment) = replica.assignment()
         {
-            self.oracle.served(*queue, assignment.epoch, process);
+            self.oracle.served(*queue, assignment.epoch, process, offset);
         }
         let Some(mut client) = self.clients[index].take() else { return };
         let nodes = &self.nodes;

@@ -358,10 +358,7 @@ impl Cell {
     /// what it gathered for the log becomes one entry.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
         if turn.world.leased() {
-            for word in std::mem::take(&mut self.parked) {
-                turn.effects.leased |= needs_lease(&word);
-                self.entry_word_now(word, turn);
-            }
+            self.with_a_lease(turn);
         }
         loop {
             if let Some(entry) = &mut self.entry {
@@ -391,6 +388,21 @@ impl Cell {
         if self.entry.as_ref().is_some_and(|entry| entry.is_idle()) {
             self.entry = None;
         }
+    }
+
+    /// What waited for the lease on this node, now that there is one.
+    fn with_a_lease(&mut self, turn: &mut Turn<'_>) {
+        for word in std::mem::take(&mut self.parked) {
+            turn.effects.leased |= needs_lease(&word);
+            self.entry_word_now(word, turn);
+        }
+        let Some(leader) = &mut self.leader else { return };
+        let (epoch, queue) = (leader.epoch, self.queue);
+        let effects = &mut *turn.effects;
+        leader.release(|to, word| {
+            effects.leased = true;
+            effects.words.push((to, queue, QueueWord::ToEntry(epoch, word)));
+        });
     }
 
     /// Carries out what the replica wants, and what follows from that.
@@ -453,14 +465,12 @@ impl Cell {
                     leader.again(session, from);
                 }
             }
-            Action::Resign => self.wish_resign(turn.effects),
+            Action::Resign => {
+                if let Some(assignment) = &self.assignment {
+                    turn.effects.wishes.push((self.queue, Wish::Resign(Arc::clone(assignment))));
+                }
+            }
             Action::Broken(what) => turn.effects.alarms.push((self.queue, what)),
-        }
-    }
-
-    pub(crate) fn wish_resign(&self, effects: &mut Effects) {
-        if let Some(assignment) = &self.assignment {
-            effects.wishes.push((self.queue, Wish::Resign(Arc::clone(assignment))));
         }
     }
 

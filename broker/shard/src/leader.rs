@@ -97,6 +97,8 @@ pub(crate) struct Leader {
     queue: Option<Queue<ConsumerKey>>,
     bodies: Bodies,
     outboxes: BTreeMap<Process, Outbox>,
+    /// Said when the lease turned out to be lost: it goes when there is one again.
+    held_back: Vec<(NodeId, ToEntry)>,
     /// Words that have to wait (§6.4). As many as the entry nodes have unacked
     /// messages and unanswered questions: each keeps what it said, and says it once.
     waiting: VecDeque<(Process, ToLeader)>,
@@ -129,6 +131,7 @@ impl Leader {
             queue: None,
             bodies: Bodies::default(),
             outboxes: BTreeMap::new(),
+            held_back: Vec::new(),
             waiting: VecDeque::new(),
             askers: FxHashMap::default(),
             gets: VecDeque::new(),
@@ -151,17 +154,10 @@ impl Leader {
         self.takeover.assigned(assignment);
     }
 
-    /// The lease was lost before what the last turn said could leave.
-    pub(crate) fn resign(&mut self) {
-        self.takeover.resigned = true;
-    }
-
     /// What consumers wait for, if they do.
     pub(crate) fn waits(&mut self, world: &World<'_>) -> Option<Waits> {
         let queue = self.queue.as_ref();
-        if self.takeover.resigned {
-            Some(Waits::Resigned)
-        } else if queue.is_none() {
+        if queue.is_none() {
             Some(Waits::Log)
         } else if !self.takeover.predecessor_over(world.now) {
             Some(Waits::Predecessor)
@@ -178,7 +174,7 @@ impl Leader {
     pub(crate) fn wants_ticks(&self) -> bool {
         let Some(queue) = &self.queue else { return true };
         !queue.is_open()
-            || self.takeover.resigned
+            || !self.held_back.is_empty()
             || !self.waiting.is_empty()
             || !self.gone.is_empty()
             || !self.gets.is_empty()
@@ -189,7 +185,11 @@ impl Leader {
     /// A link broke: its consumers get nothing more until their entry node has
     /// claimed anew; what it asked it will ask again.
     pub(crate) fn link_down(&mut self, node: NodeId) {
+        // An answer over the next link would cross with the question asked again.
         self.gets.retain(|key| key.process.node != node);
+        self.purges.retain(|purge| purge.from.node != node);
+        self.waiting.retain(|(from, _)| from.node != node);
+        self.held_back.retain(|(to, _)| *to != node);
         let Some(queue) = &mut self.queue else { return };
         for key in queue.consumers() {
             if key.process.node == node {
@@ -658,6 +658,31 @@ impl Leader {
     pub(crate) fn read(&mut self, request: u64, entries: &[bytes::Bytes], budget: &mut Budget, settings: &Settings) {
         if let Some(queue) = &self.queue {
             self.bodies.read(request, entries, queue, budget, settings);
+        }
+    }
+
+    /// A word that must not leave without a lease.
+    pub(crate) fn hold_back(&mut self, to: NodeId, word: ToEntry) {
+        self.held_back.push((to, word));
+    }
+
+    /// What was held back, now that there is a lease; without messages that were
+    /// settled or given to others meanwhile.
+    pub(crate) fn release(&mut self, mut say: impl FnMut(NodeId, ToEntry)) {
+        let Some(queue) = &self.queue else { return };
+        let holds = |delivery: &Delivery| {
+            queue.holder(delivery.offset.0).is_some_and(|holder| holder.key == delivery.consumer && !holder.leaving)
+        };
+        for (to, mut word) in self.held_back.drain(..) {
+            match &mut word {
+                ToEntry::Deliver { deliveries } => deliveries.retain(holds),
+                ToEntry::Got { delivery, .. } if !holds(delivery) => {
+                    self.gets.push_back(delivery.consumer);
+                    continue;
+                }
+                _ => {}
+            }
+            say(to, word);
         }
     }
 

@@ -138,18 +138,23 @@ impl Shard {
     }
 
     /// The driver found the lease gone at the last point before the effects of
-    /// this turn leave (§6.7): what needed it is taken back from them, as if it
-    /// had never been said, and the queues concerned get another leader.
+    /// this turn leave (§6.7): what needed it is taken out of them. It goes when
+    /// the node has a lease again and still leads; what was for clients of this
+    /// node goes back to its place.
     pub fn lease_lost(&mut self, now: Moment, effects: &mut Effects) {
         self.lease = now.min(self.lease);
-        let mut concerned = BTreeSet::new();
-        effects.words.retain(|(_, queue, word)| {
-            let leased = matches!(word, QueueWord::ToEntry(_, word) if needs_lease(word));
-            if leased {
-                concerned.insert(*queue);
+        for (to, queue, word) in std::mem::take(&mut effects.words) {
+            match word {
+                QueueWord::ToEntry(_, said) if needs_lease(&said) => {
+                    let Some(cell) = self.cells.get_mut(&queue) else { continue };
+                    if let Some(leader) = cell.leader_mut() {
+                        leader.hold_back(to, said);
+                    }
+                    touch(cell, queue, &mut self.touched);
+                }
+                word => effects.words.push((to, queue, word)),
             }
-            !leased
-        });
+        }
         let all = self.queues();
         effects.replies.retain(|(_, _, reply)| {
             let candidates = match reply {
@@ -160,23 +165,12 @@ impl Shard {
             for queue in candidates {
                 let Some(cell) = self.cells.get_mut(queue) else { continue };
                 if cell.entry_mut().is_some_and(|entry| entry.unsay(reply)) {
-                    if !std::mem::replace(&mut cell.touched, true) {
-                        // What was taken back is said in the next turn.
-                        self.touched.push(*queue);
-                    }
-                    concerned.insert(*queue);
+                    touch(cell, *queue, &mut self.touched);
                     return false;
                 }
             }
             true
         });
-        for queue in concerned {
-            let Some(cell) = self.cells.get_mut(&queue) else { continue };
-            if let Some(leader) = cell.leader_mut() {
-                leader.resign();
-                cell.wish_resign(effects);
-            }
-        }
         effects.leased = false;
     }
 
@@ -334,8 +328,7 @@ impl Shard {
         self.with_turn(now, effects, |cells, turn| {
             let (cells, touched) = cells;
             let cell = cells.entry(queue).or_insert_with(|| Cell::new(queue));
-            if !std::mem::replace(&mut cell.touched, true) {
-                touched.push(queue);
+            if touch(cell, queue, touched) {
                 if let Some(entry) = cell.entry_mut() {
                     entry.begin();
                 }
@@ -386,4 +379,14 @@ impl Shard {
             }
         }
     }
+}
+
+/// Puts a queue on the list of the turn at hand, or of the next one. False if it
+/// is there already.
+fn touch(cell: &mut Cell, queue: QueueId, touched: &mut Vec<QueueId>) -> bool {
+    let new = !std::mem::replace(&mut cell.touched, true);
+    if new {
+        touched.push(queue);
+    }
+    new
 }

@@ -34,7 +34,6 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
             Some(Waits::Predecessor) => ("taking-over", "the last leader's lease may still run: no deliveries yet".to_owned()),
             Some(Waits::Claims) => ("taking-over", "nodes are still to say what their clients hold".to_owned()),
             Some(Waits::Lease) => ("paused", "this node has no lease: no deliveries".to_owned()),
-            Some(Waits::Resigned) => ("resigned", "this node lost its lease: another leader is being elected".to_owned()),
         }
     };
     let mut mirrors: Vec<(NodeId, u64, Option<String>)> = Vec::new();

@@ -19,8 +19,6 @@ pub(crate) enum Waits {
     Claims,
     /// This node has no lease.
     Lease,
-    /// It lost its lease in this epoch and has resigned.
-    Resigned,
 }
 
 /// The state of one takeover.
@@ -37,8 +35,6 @@ pub(crate) struct Takeover {
     /// The next offset at the end of the inherited log.
     pub(crate) next_offset: u64,
     claimed: BTreeSet<Process>,
-    /// The lease was lost at the last moment: nothing leased in this epoch again.
-    pub(crate) resigned: bool,
 }
 
 impl Takeover {
@@ -61,7 +57,6 @@ impl Takeover {
             inherited,
             next_offset,
             claimed: BTreeSet::new(),
-            resigned: false,
         }
     }
 
