@@ -113,8 +113,7 @@ async fn listen(
         let mut decoded = Vec::with_capacity(turn.words.len());
         let mut weight = 0;
         for word in turn.words {
-            let (queue, word) =
-                words::decode(word).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            let (queue, word) = words::decode(word).map_err(|error| Status::invalid_argument(error.to_string()))?;
             weight += words::weight(&word);
             decoded.push((queue, word));
         }

@@ -235,9 +235,8 @@ async fn speak(
         .keep_alive_while_idle(true);
     let silent = |_| DialError::Silent(config.handshake);
     let channel = timeout(config.handshake, endpoint.connect()).await.map_err(silent)??;
-    let mut client = LinkClient::new(channel)
-        .max_encoding_message_size(MESSAGE_BYTES)
-        .max_decoding_message_size(MESSAGE_BYTES);
+    let mut client =
+        LinkClient::new(channel).max_encoding_message_size(MESSAGE_BYTES).max_decoding_message_size(MESSAGE_BYTES);
     let hello = Hello {
         protocol: PROTOCOL,
         cluster: config.cluster.0,

@@ -130,9 +130,7 @@ impl Node {
     }
 
     async fn up(&self) -> (Process, LinkHandle) {
-        self.events
-            .until("the link is up", |told| Some((*told.ups.last()?, told.link.clone()?)))
-            .await
+        self.events.until("the link is up", |told| Some((*told.ups.last()?, told.link.clone()?))).await
     }
 
     async fn stop(self) -> SocketAddr {
@@ -285,12 +283,8 @@ async fn strangers_are_refused_with_the_reason() {
     a.up().await;
     b.up().await;
     let hello = |adjust: fn(&mut Hello)| {
-        let mut hello = Hello {
-            protocol: PROTOCOL,
-            cluster: CLUSTER.0,
-            from: Some(words::process_out(process(3, 1))),
-            to: 1,
-        };
+        let mut hello =
+            Hello { protocol: PROTOCOL, cluster: CLUSTER.0, from: Some(words::process_out(process(3, 1))), to: 1 };
         adjust(&mut hello);
         hello
     };
@@ -299,7 +293,10 @@ async fn strangers_are_refused_with_the_reason() {
         (|hello| hello.protocol = 99, "protocol 1 is spoken here, not 99"),
         (|hello| hello.to = 5, "this is node 1, not 5"),
         (|hello| hello.from = Some(words::process_out(process(1, 9))), "two nodes have the same name"),
-        (|hello| hello.from = Some(words::process_out(process(2, 0))), "has been met as boot 1 already; this is boot 0"),
+        (
+            |hello| hello.from = Some(words::process_out(process(2, 0))),
+            "has been met as boot 1 already; this is boot 0",
+        ),
         (|hello| hello.from = None, "the hello names no process"),
     ];
     for (adjust, expected) in cases {
@@ -317,12 +314,7 @@ async fn strangers_are_refused_with_the_reason() {
 async fn a_malformed_word_ends_the_stream() {
     let a = Node::start(process(1, 1), None, |_| {}).await;
     let mut client = LinkClient::connect(format!("http://{}", a.address)).await.unwrap();
-    let hello = Hello {
-        protocol: PROTOCOL,
-        cluster: CLUSTER.0,
-        from: Some(words::process_out(process(3, 1))),
-        to: 1,
-    };
+    let hello = Hello { protocol: PROTOCOL, cluster: CLUSTER.0, from: Some(words::process_out(process(3, 1))), to: 1 };
     let bad = warren_peer::link::Word { queue: 1, epoch: 1, word: None };
     let turns = [Turn { hello: Some(hello), words: vec![] }, Turn { hello: None, words: vec![bad] }];
     let mut answers = client.link(tokio_stream::iter(turns)).await.unwrap().into_inner();

@@ -108,7 +108,8 @@ impl Shards {
         let readers = Readers::start(config.store, mailboxes.clone())?;
         let lease = Arc::new(AtomicU64::new(0));
         for (number, (shard, mails)) in shards.into_iter().zip(mails).enumerate() {
-            let driver = Driver::new(number, shard, commit.clone(), readers.clone(), lease.clone(), config.wishes.clone());
+            let driver =
+                Driver::new(number, shard, commit.clone(), readers.clone(), lease.clone(), config.wishes.clone());
             tokio::spawn(driver.run(mails));
         }
         Ok(Self { inner: Arc::new(Inner { mailboxes, commit, lease, recovered }) })

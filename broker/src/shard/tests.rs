@@ -94,9 +94,7 @@ impl Agreed {
         let live: BTreeSet<Process> = self.nodes.keys().copied().collect();
         self.tell(|| Input::Live(live.clone()));
         self.tell(|| Input::Lease(now().plus_micros(3_600_000_000)));
-        self.tell(|| {
-            Input::Queue(QueueInfo { queue: QUEUE, assignment: assignment.clone(), auto_delete: false })
-        });
+        self.tell(|| Input::Queue(QueueInfo { queue: QUEUE, assignment: assignment.clone(), auto_delete: false }));
     }
 }
 
@@ -234,9 +232,8 @@ impl<'a> Client<'a> {
             for (_, event) in events {
                 match event {
                     ToChannel::Confirmed(_, ranges) => {
-                        self.unconfirmed.retain(|sequence| {
-                            !ranges.iter().any(|(first, last)| (first..=last).contains(&sequence))
-                        });
+                        self.unconfirmed
+                            .retain(|sequence| !ranges.iter().any(|(first, last)| (first..=last).contains(&sequence)));
                     }
                     ToChannel::Deliver { offset, redelivered, message, .. } => {
                         acks.push(offset);

@@ -110,12 +110,7 @@ impl<'a> Rows<'a> {
             incarnation: Incarnation(self.fixed()?),
             boot: Boot(self.number()?),
         };
-        Ok(ConsumerKey {
-            process,
-            connection: self.number()?,
-            channel: self.small()?,
-            number: self.number()?,
-        })
+        Ok(ConsumerKey { process, connection: self.number()?, channel: self.small()?, number: self.number()? })
     }
 }
 
@@ -129,11 +124,7 @@ pub(crate) struct Packer {
 impl Packer {
     /// For so many messages that weigh so much together.
     pub(crate) fn new(rows: usize, weight: usize) -> Self {
-        Self {
-            table: Table::with_rows(rows),
-            payload: BytesMut::with_capacity(weight),
-            last: Message::default(),
-        }
+        Self { table: Table::with_rows(rows), payload: BytesMut::with_capacity(weight), last: Message::default() }
     }
 
     /// Writes the message, with flags of the caller in front.

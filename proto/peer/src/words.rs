@@ -5,8 +5,7 @@
 
 use bytes::Bytes;
 use warren_replication::message::{
-    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, SettleReason, ToEntry,
-    ToLeader,
+    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, SettleReason, ToEntry, ToLeader,
 };
 use warren_replication::types::{
     Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session,
@@ -31,9 +30,7 @@ pub fn weight(word: &QueueWord) -> usize {
     const WORD: usize = 48;
     const ROW: usize = 16;
     let content = match word {
-        QueueWord::Mirror(MirrorMessage::Append { entries, .. }) => {
-            entries.iter().map(|entry| entry.len() + 6).sum()
-        }
+        QueueWord::Mirror(MirrorMessage::Append { entries, .. }) => entries.iter().map(|entry| entry.len() + 6).sum(),
         QueueWord::Mirror(MirrorMessage::Install { checkpoint, .. }) => checkpoint.len(),
         QueueWord::Mirror(MirrorMessage::Diverged { history, .. }) => history.len() * ROW,
         QueueWord::Mirror(_) => 0,
@@ -45,9 +42,7 @@ pub fn weight(word: &QueueWord) -> usize {
             _ => 0,
         },
         QueueWord::ToEntry(_, word) => match word {
-            ToEntry::Deliver { deliveries } => {
-                deliveries.iter().map(|delivery| delivery.message.weight() + ROW).sum()
-            }
+            ToEntry::Deliver { deliveries } => deliveries.iter().map(|delivery| delivery.message.weight() + ROW).sum(),
             ToEntry::Got { delivery, .. } => delivery.message.weight() + WORD,
             ToEntry::Confirmed { ranges, .. } | ToEntry::Refused { ranges, .. } => ranges.len() * 4,
             ToEntry::Settled { offsets } | ToEntry::Returned { offsets } => offsets.len(),
@@ -98,12 +93,7 @@ pub fn decode(word: wire::Word) -> Result<(QueueId, QueueWord), WordError> {
 fn encode_mirror(word: MirrorMessage) -> (Epoch, Kind) {
     match word {
         MirrorMessage::Append { epoch, prev, commit, entries } => {
-            let append = wire::Append {
-                prev_epoch: prev.epoch.0,
-                prev_index: prev.index.0,
-                commit: commit.0,
-                entries,
-            };
+            let append = wire::Append { prev_epoch: prev.epoch.0, prev_index: prev.index.0, commit: commit.0, entries };
             (epoch, Kind::Append(append))
         }
         MirrorMessage::Install { epoch, checkpoint } => (epoch, Kind::Install(checkpoint)),
@@ -218,9 +208,7 @@ fn decode_to_leader(kind: Kind) -> Result<ToLeader, WordError> {
         },
         Kind::Consume(spec) => ToLeader::Consume { spec: spec_in(spec)? },
         Kind::Cancel(key) => ToLeader::Cancel { consumer: key_in(Some(key))? },
-        Kind::Written(written) => {
-            ToLeader::Written { consumer: key_in(written.consumer)?, messages: written.messages }
-        }
+        Kind::Written(written) => ToLeader::Written { consumer: key_in(written.consumer)?, messages: written.messages },
         Kind::Settle(settle) => {
             let reason = match settle.reason() {
                 Reason::Acked if settle.reason == 0 => SettleReason::Acked,
@@ -251,9 +239,7 @@ fn encode_to_entry(word: ToEntry) -> Kind {
     match word {
         ToEntry::Confirmed { session, ranges } => Kind::Confirmed(sequences_out(session, &ranges)),
         ToEntry::Refused { session, ranges } => Kind::Refused(sequences_out(session, &ranges)),
-        ToEntry::Again { session, from } => {
-            Kind::Again(wire::Again { session: Some(session_out(session)), from })
-        }
+        ToEntry::Again { session, from } => Kind::Again(wire::Again { session: Some(session_out(session)), from }),
         ToEntry::Deliver { deliveries } => Kind::Deliver(deliveries_out(&deliveries)),
         ToEntry::Settled { offsets } => Kind::Settled(offsets_out(&offsets)),
         ToEntry::Returned { offsets } => Kind::Returned(offsets_out(&offsets)),
@@ -262,13 +248,9 @@ fn encode_to_entry(word: ToEntry) -> Kind {
             attached: outcome == ConsumeOutcome::Attached,
         }),
         ToEntry::Empty { key, ready } => Kind::Empty(wire::Empty { key: Some(key_out(key)), ready }),
-        ToEntry::Got { delivery, ready } => {
-            Kind::Got(wire::Got { delivery: Some(deliveries_out(&[delivery])), ready })
-        }
+        ToEntry::Got { delivery, ready } => Kind::Got(wire::Got { delivery: Some(deliveries_out(&[delivery])), ready }),
         ToEntry::Purged { request, messages } => Kind::Purged(wire::Purged { request, messages }),
-        ToEntry::Counted { request, ready, consumers } => {
-            Kind::Counted(wire::Counted { request, ready, consumers })
-        }
+        ToEntry::Counted { request, ready, consumers } => Kind::Counted(wire::Counted { request, ready, consumers }),
     }
 }
 
@@ -319,11 +301,7 @@ pub fn process_out(process: Process) -> wire::Process {
 /// A process from the wire.
 #[must_use]
 pub fn process_in(process: wire::Process) -> Process {
-    Process {
-        node: NodeId(process.node),
-        incarnation: Incarnation(process.incarnation),
-        boot: Boot(process.boot),
-    }
+    Process { node: NodeId(process.node), incarnation: Incarnation(process.incarnation), boot: Boot(process.boot) }
 }
 
 fn some_process(process: Option<wire::Process>) -> Result<Process, WordError> {

@@ -8,8 +8,7 @@ use proptest::prelude::*;
 use warren_peer::link as wire;
 use warren_peer::words;
 use warren_replication::message::{
-    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, SettleReason, ToEntry,
-    ToLeader,
+    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, SettleReason, ToEntry, ToLeader,
 };
 use warren_replication::types::{
     Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session,
@@ -41,13 +40,21 @@ fn process() -> impl Strategy<Value = Process> {
 }
 
 fn key() -> impl Strategy<Value = ConsumerKey> {
-    (process(), any::<u64>(), any::<u16>(), 0..4u64)
-        .prop_map(|(process, connection, channel, number)| ConsumerKey { process, connection, channel, number })
+    (process(), any::<u64>(), any::<u16>(), 0..4u64).prop_map(|(process, connection, channel, number)| ConsumerKey {
+        process,
+        connection,
+        channel,
+        number,
+    })
 }
 
 fn session() -> impl Strategy<Value = Session> {
-    (process(), any::<u64>(), any::<u16>(), any::<u32>())
-        .prop_map(|(process, connection, channel, opened)| Session { process, connection, channel, opened })
+    (process(), any::<u64>(), any::<u16>(), any::<u32>()).prop_map(|(process, connection, channel, opened)| Session {
+        process,
+        connection,
+        channel,
+        opened,
+    })
 }
 
 fn spec() -> impl Strategy<Value = ConsumerSpec> {
@@ -73,13 +80,7 @@ fn position() -> impl Strategy<Value = Position> {
 
 fn delivery() -> impl Strategy<Value = Delivery> {
     (key(), offset(), any::<u32>(), any::<bool>(), message()).prop_map(
-        |(consumer, offset, count, redelivered, message)| Delivery {
-            consumer,
-            offset,
-            count,
-            redelivered,
-            message,
-        },
+        |(consumer, offset, count, redelivered, message)| Delivery { consumer, offset, count, redelivered, message },
     )
 }
 
@@ -129,17 +130,13 @@ fn to_leader() -> impl Strategy<Value = ToLeader> {
             |(node, consumers, held)| ToLeader::Claim {
                 node: NodeId(node),
                 consumers,
-                held: held
-                    .into_iter()
-                    .map(|(offset, count, consumer)| Held { offset, count, consumer })
-                    .collect(),
+                held: held.into_iter().map(|(offset, count, consumer)| Held { offset, count, consumer }).collect(),
             }
         ),
         spec().prop_map(|spec| ToLeader::Consume { spec }),
         key().prop_map(|consumer| ToLeader::Cancel { consumer }),
         (key(), any::<u32>()).prop_map(|(consumer, messages)| ToLeader::Written { consumer, messages }),
-        (vec(offset(), 0..30), reason())
-            .prop_map(|(offsets, reason)| ToLeader::Settle { offsets, reason }),
+        (vec(offset(), 0..30), reason()).prop_map(|(offsets, reason)| ToLeader::Settle { offsets, reason }),
         vec((offset(), any::<u32>()), 0..30).prop_map(|offsets| ToLeader::Return { offsets }),
         key().prop_map(|key| ToLeader::Get { key }),
         any::<u64>().prop_map(|request| ToLeader::Purge { request }),
@@ -162,8 +159,7 @@ fn to_entry() -> impl Strategy<Value = ToEntry> {
         (key(), any::<u64>()).prop_map(|(key, ready)| ToEntry::Empty { key, ready }),
         (delivery(), any::<u64>()).prop_map(|(delivery, ready)| ToEntry::Got { delivery, ready }),
         any::<(u64, u64)>().prop_map(|(request, messages)| ToEntry::Purged { request, messages }),
-        any::<(u64, u64, u32)>()
-            .prop_map(|(request, ready, consumers)| ToEntry::Counted { request, ready, consumers }),
+        any::<(u64, u64, u32)>().prop_map(|(request, ready, consumers)| ToEntry::Counted { request, ready, consumers }),
     ]
 }
 
@@ -248,10 +244,8 @@ fn messages_are_slices_of_what_was_received() {
         commit: Index(0),
         entries: vec![Bytes::from(vec![8; 5000])],
     };
-    let turn = send(vec![
-        (QueueId(1), QueueWord::ToLeader(Epoch(1), publish)),
-        (QueueId(1), QueueWord::Mirror(append)),
-    ]);
+    let turn =
+        send(vec![(QueueId(1), QueueWord::ToLeader(Epoch(1), publish)), (QueueId(1), QueueWord::Mirror(append))]);
     let range = turn.as_ptr_range();
     let found = receive(turn.clone());
     let QueueWord::ToLeader(_, ToLeader::Publish { messages, .. }) = &found[0].1 else { panic!() };

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-};
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode};
 use rustc_hash::FxHashMap;
 use warren_replication::types::{Boot, Incarnation, NodeId, QueueId};
 
@@ -96,8 +94,7 @@ pub fn open(data: impl AsRef<Path>, options: &Options) -> Result<Arc<Database>, 
     let vouched = Vouched::open(&data.join("vouched"))?;
     vouched.check(db.latest_sequence_number())?;
     let identity = identity::establish(&db, data, &options.node)?;
-    let database =
-        Database { db, identity, extents: RwLock::default(), vouched: Mutex::new(vouched) };
+    let database = Database { db, identity, extents: RwLock::default(), vouched: Mutex::new(vouched) };
     database.load_extents()?;
     Ok(Arc::new(database))
 }

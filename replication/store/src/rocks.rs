@@ -200,10 +200,7 @@ impl Database {
         Ok(())
     }
 
-    fn scan_meta(
-        &self,
-        mut visit: impl FnMut(QueueId, u8, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn scan_meta(&self, mut visit: impl FnMut(QueueId, u8, &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(*b"q");
         options.set_iterate_upper_bound(*b"r");

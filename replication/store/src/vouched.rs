@@ -28,13 +28,7 @@ pub(crate) struct Vouched {
 impl Vouched {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let fail = |source| StoreError::File { path: path.to_owned(), source };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(fail)?;
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
         let mut bytes = [0; 16];
         let sequence = match file.read_exact_at(&mut bytes, 0) {
             Ok(()) => {

@@ -24,8 +24,7 @@ struct Gated {
 impl Gated {
     fn new() -> (Arc<Self>, Sender<()>) {
         let (sender, receiver) = channel();
-        let store =
-            Self { inner: MemoryStore::new(), permits: Mutex::new(receiver), sizes: Mutex::default() };
+        let store = Self { inner: MemoryStore::new(), permits: Mutex::new(receiver), sizes: Mutex::default() };
         (Arc::new(store), sender)
     }
 }
