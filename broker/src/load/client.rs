@@ -221,8 +221,10 @@ impl Client {
     }
 
     fn read_now(&mut self) -> io::Result<()> {
-        for _ in 0..READS {
+        for read in 0..READS {
             match self.stream.try_read_buf(self.reader.buffer()) {
+                // What came before the end is looked at first: it may be the answer.
+                Ok(0) if read > 0 => break,
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
