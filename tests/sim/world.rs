@@ -380,6 +380,12 @@ impl World {
             up.shard.lease_lost(Moment(moment), &mut effects);
         }
         let process = up.process;
+        if self.tracing {
+            for word in &effects.words {
+                let line = format!("{:>9} {}/{} -> {word:?}", self.now, process.node, process.boot);
+                self.trace.push_back(line);
+            }
+        }
         let Effects { writes, ticket, words, replies, wishes, reads, alarms, .. } = effects;
         for (queue, alarm) in alarms {
             self.oracle.fail(|| format!("{queue:?} at {process:?}: {alarm}"));

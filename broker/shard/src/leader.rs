@@ -389,10 +389,11 @@ impl Leader {
             // were never both attached.
             let _ = queue.attach(spec.key, options(spec));
         }
-        let claimed: BTreeSet<u64> = held.iter().map(|held| held.offset.0).collect();
-        for (offset, _) in queue.held_by(|key| key.process == from) {
-            if !claimed.contains(&offset) {
-                // It never arrived there, so no client has seen it.
+        let claimed: BTreeMap<u64, u32> = held.iter().map(|held| (held.offset.0, held.count)).collect();
+        for (offset, count) in queue.held_by(|key| key.process == from) {
+            // This delivery never arrived there, whatever became of earlier ones:
+            // no client has seen it.
+            if claimed.get(&offset) != Some(&count) {
                 queue.release(offset);
             }
         }
