@@ -416,7 +416,7 @@ impl World {
     /// The oracle looks at what this node's leaders have committed.
     fn look(&mut self, node: usize) {
         let Node { up: Some(up), disk, .. } = &self.nodes[node] else { return };
-        for queue in self.catalog.queues.keys() {
+        for queue in self.catalog.queues.keys().chain(&self.catalog.deleted) {
             let Some(replica) = up.shard.replica(*queue).filter(|replica| replica.is_leading()) else { continue };
             let Some(assignment) = replica.assignment() else { continue };
             self.oracle.ledger(*queue, up.process, assignment.epoch, replica.ledger(), |index| disk.entry(*queue, index));
