@@ -145,7 +145,7 @@ impl World {
             })
             .collect();
         let mut settings = Settings {
-            horizon_ahead: rng.pick(&[1, 4, 64]).unwrap_or(4),
+            horizon_ahead: rng.pick(&[4, 16, 64]).unwrap_or(4),
             queue_cache: rng.pick(&[256, 2_048, 65_536]).unwrap_or(256),
             shard_cache: rng.pick(&[512, 4_096, 65_536]).unwrap_or(512),
             read_bytes: rng.pick(&[128, 1_024]).unwrap_or(128),

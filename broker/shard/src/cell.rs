@@ -238,19 +238,22 @@ impl Cell {
         }
     }
 
+    /// The entry side, made if nothing was going on here.
+    fn entry_made(&mut self, turn: &Turn<'_>) -> &mut Entry {
+        let attached = self.attached.is_some();
+        self.entry.get_or_insert_with(|| {
+            let mut entry = Box::<Entry>::default();
+            if attached {
+                // The empty claim has been said.
+                entry.attached(turn.world.now, turn.world.settings);
+            }
+            entry
+        })
+    }
+
     /// From a channel of this node.
     pub(crate) fn local(&mut self, local: Local, turn: &mut Turn<'_>) {
-        let entry = match &mut self.entry {
-            Some(entry) => entry,
-            None => {
-                let entry = self.entry.insert(Box::default());
-                if self.attached.is_some() {
-                    // The empty claim has been said.
-                    entry.attached(turn.world.now, turn.world.settings);
-                }
-                entry
-            }
-        };
+        let entry = self.entry_made(turn);
         entry.local(turn.world.now, local);
     }
 
@@ -294,6 +297,10 @@ impl Cell {
     }
 
     fn entry_word_now(&mut self, word: ToEntry, turn: &mut Turn<'_>) {
+        if matches!(word, ToEntry::Deliver { .. } | ToEntry::Got { .. }) {
+            // Whoever asked may be gone: then it goes back.
+            self.entry_made(turn);
+        }
         if let Some(entry) = &mut self.entry {
             entry.word(turn.world.now, self.queue, word, turn.world.settings, &mut turn.effects.replies);
         }
