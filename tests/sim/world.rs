@@ -74,6 +74,9 @@ struct Up {
     grants: Vec<(usize, u64)>,
     /// Effects of a turn that the node was frozen after.
     leaving: Option<Effects>,
+    /// The sessions that the shard has been told of: what it says goes over them,
+    /// and over no later ones.
+    links: BTreeMap<usize, u64>,
     live: BTreeSet<Process>,
     seen: BTreeMap<Process, u64>,
 }
@@ -358,6 +361,19 @@ impl World {
                 self.trace.push_back(line);
             }
         }
+        for input in &inputs {
+            let (peer, up) = match input {
+                Input::LinkUp(process) => (process.node.0 as usize - 1, true),
+                Input::LinkDown(peer) => (peer.0 as usize - 1, false),
+                _ => continue,
+            };
+            let session = self.net.link(node, peer).0.session;
+            let Some(it) = &mut self.nodes[node].up else { return };
+            it.links.remove(&peer);
+            if up {
+                it.links.insert(peer, session);
+            }
+        }
         let Some(up) = &mut self.nodes[node].up else { return };
         up.shard.turn(moment, inputs, &mut effects);
         up.leaving = Some(effects);
@@ -443,8 +459,9 @@ impl World {
             let delay = if self.rng.percent(3) { self.rng.between(MS, 60 * MS) } else { self.rng.between(50, MS) };
             let lost = self.mutation == Some(Mutation::SilentLoss) && self.rng.percent(2);
             let broken = !self.calm && self.rng.below(3_000) == 0;
+            let told = self.nodes[node].up.as_ref().and_then(|up| up.links.get(&to).copied());
             let (link, end) = self.net.link(node, to);
-            if !link.up[end] {
+            if !link.up[end] || told != Some(link.session) {
                 continue;
             }
             let session = link.session;
@@ -667,6 +684,7 @@ impl World {
             lease: 0,
             grants: Vec::new(),
             leaving: None,
+            links: BTreeMap::new(),
             live: BTreeSet::new(),
             seen: BTreeMap::new(),
         });
