@@ -13,6 +13,9 @@ use super::{CliError, ClusterError, output};
 use crate::cli::server::parse_setting;
 use crate::config::Period;
 
+/// How long a killed process may take to let go of its ports.
+const LET_GO: Duration = Duration::from_secs(5);
+
 /// What cluster to run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -125,7 +128,8 @@ fn start(
     Ok(false)
 }
 
-/// Tells early, and by name, that somebody else has a node's port.
+/// Tells early, and by name, that somebody else has a node's port. A process
+/// that was just killed keeps its own until the system has taken it apart.
 fn check_ports(node: &Node) -> Result<(), ClusterError> {
     let config = &node.config;
     for (address, option) in [
@@ -134,8 +138,13 @@ fn check_ports(node: &Node) -> Result<(), ClusterError> {
         (config.peer.listen, "peer.listen"),
         (config.membership.listen, "membership.listen"),
     ] {
-        std::net::TcpListener::bind(address)
-            .map_err(|error| ClusterError::Taken { node: node.name.clone(), address, option, error })?;
+        let deadline = Instant::now() + LET_GO;
+        while let Err(error) = std::net::TcpListener::bind(address) {
+            if error.kind() != std::io::ErrorKind::AddrInUse || Instant::now() > deadline {
+                return Err(ClusterError::Taken { node: node.name.clone(), address, option, error });
+            }
+            std::thread::sleep(GLANCE);
+        }
     }
     Ok(())
 }
