@@ -282,8 +282,10 @@ impl Default for ReplicationConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        let quiet = ["chitchat", "h2", "hyper", "openraft", "tonic", "tower"];
-        let modules = quiet.iter().map(|module| ((*module).to_owned(), Level::Warn)).collect();
+        let quiet = ["chitchat", "h2", "hyper", "tonic", "tower"];
+        let mut modules: BTreeMap<_, _> = quiet.iter().map(|module| ((*module).to_owned(), Level::Warn)).collect();
+        // It tells of every heartbeat that came late; what matters of it, membership tells.
+        modules.insert("openraft".to_owned(), Level::Off);
         Self { level: Level::Info, format: LogFormat::Text, modules }
     }
 }

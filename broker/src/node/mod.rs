@@ -22,7 +22,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use warren_membership::{Membership, MembershipError};
@@ -132,7 +131,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let link_config = LinkConfig::new(membership.process(), cluster);
     let links = Links::new(link_config.clone(), Arc::new(PeerEvents::new(shards.clone(), membership.clone())));
     let server = crate::peer::server(&link_config).add_service(links.service());
-    let peer_server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(peer)));
+    let peer_server = tokio::spawn(server.serve_with_incoming(crate::peer::connections(peer)));
     links.dial(membership.peers());
     // Set once, here.
     let _ = node.links.set(links.clone());

@@ -28,7 +28,9 @@ pub struct Settings {
     /// How long a mirror that is being caught up may make no progress before
     /// the log is no longer kept for it (§5.3).
     pub catch_up_timeout: u64,
-    /// Bytes of log after which a checkpoint is taken.
+    /// Bytes of log after which a checkpoint is taken, and what it makes
+    /// superfluous released: well below a memtable of the store, so that the
+    /// messages of a short queue die there.
     pub checkpoint_bytes: u64,
     /// Entries after which a checkpoint is taken.
     pub checkpoint_entries: u64,
@@ -47,7 +49,7 @@ impl Default for Settings {
             proposal_retry: 200_000,
             resend: 500_000,
             catch_up_timeout: 10_000_000,
-            checkpoint_bytes: 32 << 20,
+            checkpoint_bytes: 4 << 20,
             checkpoint_entries: 4096,
         }
     }
