@@ -6,7 +6,7 @@
 
 rabbitmq_bin=/usr/lib/rabbitmq/bin
 rabbitmq_dir=
-rabbitmq_pids=()
+rabbitmq_epmd_pid=
 rabbitmq_ports=()
 
 # A port of 127.0.0.1 that nobody listens on, below the range of outgoing ones.
@@ -53,7 +53,7 @@ rabbitmq_start() {
         rabbitmq_dist[n]=$(free_port)
     done
     epmd -port "$rabbitmq_epmd" -address 127.0.0.1 &
-    rabbitmq_pids+=($!)
+    rabbitmq_epmd_pid=$!
     for n in 1 2 3; do
         rabbitmq_node "$n" "$rabbitmq_bin/rabbitmq-server" >"$rabbitmq_dir/log/out$n" 2>&1 &
         # One after the other: each joins those before it.
@@ -62,7 +62,6 @@ rabbitmq_start() {
             tail -n 20 "$rabbitmq_dir/log/out$n" >&2
             return 1
         }
-        rabbitmq_pids+=("$(cat "$rabbitmq_dir/pid$n")")
     done
     rabbitmq_node 1 "$rabbitmq_bin/rabbitmqctl" --quiet await_online_nodes 3
     rabbitmq_node 1 "$rabbitmq_bin/rabbitmqctl" --quiet set_policy --apply-to queues \
@@ -75,15 +74,26 @@ rabbitmq_uri() {
 
 rabbitmq_stop() {
     # The nodes in the reverse order of their start, epmd last.
-    local i pid
-    for ((i = ${#rabbitmq_pids[@]} - 1; i >= 0; i--)); do
-        pid=${rabbitmq_pids[i]}
-        kill -TERM "$pid" 2>/dev/null || continue
-        for _ in {1..300}; do
-            kill -0 "$pid" 2>/dev/null || continue 2
-            sleep 0.1
-        done
-        kill -KILL "$pid" 2>/dev/null || true
+    local n
+    for n in 3 2 1; do
+        if [[ -s $rabbitmq_dir/pid$n ]]; then
+            end_process "$(cat "$rabbitmq_dir/pid$n")"
+            rm -f "$rabbitmq_dir/pid$n"
+        fi
     done
-    rabbitmq_pids=()
+    if [[ -n $rabbitmq_epmd_pid ]]; then
+        end_process "$rabbitmq_epmd_pid"
+        rabbitmq_epmd_pid=
+    fi
+}
+
+# Asks a process to end, waits for 30 s, insists.
+end_process() {
+    local pid=$1
+    kill -TERM "$pid" 2>/dev/null || return 0
+    for _ in {1..300}; do
+        kill -0 "$pid" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
 }
