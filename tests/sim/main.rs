@@ -89,7 +89,7 @@ fn a_seed_replays() {
 
 /// A broken rule is found, and within a few seeds: the oracle is not blind.
 fn is_caught(mutation: Mutation) {
-    let caught = (0..400).find_map(|seed| run(seed, Some(mutation)).err());
+    let caught = (0..2_000).find_map(|seed| run(seed, Some(mutation)).err());
     println!("{mutation:?}: {caught:?}");
     assert!(caught.is_some(), "{mutation:?} was not noticed");
 }

@@ -13,6 +13,8 @@ pub(crate) struct Link {
     pub(crate) up: [bool; 2],
     /// When each end is told.
     pub(crate) up_at: [u64; 2],
+    /// When each end was last told that it is down.
+    pub(crate) down_at: [u64; 2],
     /// From then on nothing from this end arrives any more.
     pub(crate) cut_at: [Option<u64>; 2],
     pub(crate) last_arrival: [u64; 2],

@@ -19,8 +19,6 @@ use crate::oracle::Oracle;
 use crate::rng::Rng;
 
 const MS: u64 = 1_000;
-/// How long a node must be unreachable to count as dead.
-const DETECT: u64 = 500 * MS;
 
 /// A rule of the surroundings to break, to show that it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +118,8 @@ pub(crate) struct World {
     settings: Settings,
     mutation: Option<Mutation>,
     calm: bool,
+    /// How long a node must be unreachable to count as dead.
+    detect: u64,
     elected: BTreeMap<QueueId, u64>,
     faults_until: u64,
     pub(crate) turns: u64,
@@ -168,6 +168,7 @@ impl World {
             Some(Mutation::NoGrace) => settings.reattach_grace = 0,
             _ => {}
         }
+        let detect = rng.pick(&[150, 300, 500]).unwrap_or(500) * MS;
         let mut world = Self {
             rng,
             now: 0,
@@ -183,6 +184,7 @@ impl World {
             settings,
             mutation,
             calm: false,
+            detect,
             elected: BTreeMap::new(),
             faults_until: 0,
             turns: 0,
@@ -622,6 +624,9 @@ impl World {
             return;
         }
         let was_up = std::mem::replace(&mut link.up[end], false);
+        if was_up {
+            link.down_at[end] = self.now;
+        }
         if link.up == [false, false] {
             self.at(again, node, Event::Connect { peer });
         }
@@ -770,7 +775,7 @@ impl World {
         for process in reachable {
             up.seen.insert(process, now);
         }
-        up.seen.retain(|_, seen| *seen + DETECT >= now);
+        up.seen.retain(|_, seen| *seen + self.detect >= now);
         let live: BTreeSet<Process> = up.seen.keys().copied().collect();
         let news = live != up.live;
         up.live.clone_from(&live);
@@ -796,9 +801,10 @@ impl World {
                 let Some(up) = &self.nodes[other].up else { return false };
                 let live = up.live.contains(&process);
                 let (link, end) = self.net.link(other, node);
-                !live || !link.up[end]
+                // A leader waits for claims for two seconds, by its clock.
+                !live || (!link.up[end] && link.down_at[end] + 1_500 * MS < now)
             });
-            if given_up || lags || self.nodes[node].frozen_until > now {
+            if given_up || lags {
                 self.oracle.excuse(process, now);
             }
         }
@@ -918,6 +924,7 @@ impl World {
                 self.break_link(node, other, notice);
                 let (link, end) = self.net.link(node, other);
                 link.up[end] = false;
+                link.down_at[end] = self.now;
             }
         }
         let down = if self.rng.percent(30) { self.rng.between(1, 30) } else { self.rng.between(30, 2_500) };
@@ -1006,7 +1013,6 @@ impl World {
         self.net.heal();
         for node in 0..self.nodes.len() {
             let it = &mut self.nodes[node];
-            it.frozen_until = it.frozen_until.min(self.now + 10 * MS);
             it.slow_disk_until = 0;
             it.slow_catalog_until = 0;
             it.suspects.clear();
