@@ -34,7 +34,7 @@ pub enum LoadError {
     #[error("{uri}: {error}")]
     Io {
         /// Where.
-        uri: Uri,
+        uri: Box<Uri>,
         /// What the system said.
         error: io::Error,
     },
@@ -42,7 +42,7 @@ pub enum LoadError {
     #[error("{uri}: closed by the broker: {code} {text}")]
     Closed {
         /// Where.
-        uri: Uri,
+        uri: Box<Uri>,
         /// Reply code.
         code: u16,
         /// Reply text.
@@ -52,7 +52,7 @@ pub enum LoadError {
     #[error("{uri}: {error}")]
     Frame {
         /// Where.
-        uri: Uri,
+        uri: Box<Uri>,
         /// What is wrong with it.
         error: FrameError,
     },
@@ -60,7 +60,7 @@ pub enum LoadError {
     #[error("{uri}: unexpected {method}")]
     Unexpected {
         /// Where.
-        uri: Uri,
+        uri: Box<Uri>,
         /// What came.
         method: &'static str,
     },
@@ -68,7 +68,7 @@ pub enum LoadError {
     #[error("{uri}: no answer for {} s", PATIENCE.as_secs())]
     Late {
         /// Where.
-        uri: Uri,
+        uri: Box<Uri>,
     },
     /// A task of the load generator itself failed.
     #[error("the load generator failed: {0}")]
@@ -94,10 +94,10 @@ impl Client {
     pub async fn connect(uri: &Uri) -> Result<Self, LoadError> {
         let stream = match timeout(PATIENCE, TcpStream::connect(&uri.authority)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(LoadError::Io { uri: uri.clone(), error }),
-            Err(_) => return Err(LoadError::Late { uri: uri.clone() }),
+            Ok(Err(error)) => return Err(LoadError::Io { uri: uri.clone().into(), error }),
+            Err(_) => return Err(LoadError::Late { uri: uri.clone().into() }),
         };
-        stream.set_nodelay(true).map_err(|error| LoadError::Io { uri: uri.clone(), error })?;
+        stream.set_nodelay(true).map_err(|error| LoadError::Io { uri: uri.clone().into(), error })?;
         let reader = FrameReader::new(FRAME_MAX);
         let mut client = Self { uri: uri.clone(), stream, reader, frame_max: FRAME_MAX, out: OutBuffer::new() };
         client.handshake().await?;
@@ -169,7 +169,7 @@ impl Client {
         };
         match timeout(PATIENCE, wait).await {
             Ok(method) => method,
-            Err(_) => Err(LoadError::Late { uri: self.uri.clone() }),
+            Err(_) => Err(LoadError::Late { uri: self.uri.clone().into() }),
         }
     }
 
@@ -185,7 +185,7 @@ impl Client {
     /// # Errors
     /// See [`LoadError`].
     pub async fn turn(&mut self, wake: impl Future<Output = ()>) -> Result<(), LoadError> {
-        self.exchange(wake).await.map_err(|error| LoadError::Io { uri: self.uri.clone(), error })
+        self.exchange(wake).await.map_err(|error| LoadError::Io { uri: self.uri.clone().into(), error })
     }
 
     async fn exchange(&mut self, wake: impl Future<Output = ()>) -> io::Result<()> {
@@ -240,7 +240,8 @@ impl Client {
     /// What came is no frame, or says that the connection or channel is closed.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame>, LoadError> {
-        let frame = self.reader.next_frame().map_err(|error| LoadError::Frame { uri: self.uri.clone(), error })?;
+        let frame =
+            self.reader.next_frame().map_err(|error| LoadError::Frame { uri: self.uri.clone().into(), error })?;
         let (code, text) = match &frame {
             Some(Frame { payload: Payload::Method(Method::ConnectionClose(close)), .. }) => {
                 (close.reply_code, &close.reply_text)
@@ -250,7 +251,7 @@ impl Client {
             }
             _ => return Ok(frame),
         };
-        Err(LoadError::Closed { uri: self.uri.clone(), code, text: text.clone() })
+        Err(LoadError::Closed { uri: self.uri.clone().into(), code, text: text.clone() })
     }
 
     /// Writes all that is to be written and closes the connection in order, so
@@ -264,6 +265,6 @@ impl Client {
     }
 
     pub(super) fn unexpected(&self, method: &'static str) -> LoadError {
-        LoadError::Unexpected { uri: self.uri.clone(), method }
+        LoadError::Unexpected { uri: self.uri.clone().into(), method }
     }
 }

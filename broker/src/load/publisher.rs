@@ -212,7 +212,7 @@ impl Publisher {
                 }
                 None => {
                     // Not every message has its own reading of the clock.
-                    if sequence % 8 == 0 {
+                    if sequence.is_multiple_of(8) {
                         now = self.shared.now();
                     }
                     now
