@@ -188,8 +188,13 @@ impl Leader {
         // An answer over the next link would cross with the question asked again.
         self.gets.retain(|key| key.process.node != node);
         self.purges.retain(|purge| purge.from.node != node);
-        self.waiting.retain(|(from, _)| from.node != node);
+        // A claim goes on saying who holds what.
+        self.waiting.retain(|(from, word)| from.node != node || matches!(word, ToLeader::Claim { .. }));
         self.held_back.retain(|(to, _)| *to != node);
+        self.suspend(node);
+    }
+
+    fn suspend(&mut self, node: NodeId) {
         let Some(queue) = &mut self.queue else { return };
         for key in queue.consumers() {
             if key.process.node == node {
@@ -201,6 +206,8 @@ impl Leader {
     /// Membership or the catalog says that a boot is over, or a process is not
     /// live and not within reach: its clients' deliveries come back (§6.8).
     pub(crate) fn look_for_gone(&mut self, world: &World<'_>) {
+        self.waiting.retain(|(from, _)| !world.is_gone(*from));
+        self.gets.retain(|key| !world.is_gone(key.process));
         let Some(queue) = &mut self.queue else { return };
         let keys = queue.consumers();
         let mut left = false;
@@ -216,8 +223,6 @@ impl Leader {
         for (offset, _) in queue.held_by(|key| world.is_gone(key.process)) {
             gone.extend(queue.holder(offset).map(|holder| holder.key.process));
         }
-        self.waiting.retain(|(from, _)| !world.is_gone(*from));
-        self.gets.retain(|key| !world.is_gone(key.process));
     }
 
     /// A later boot of a node is registered.
@@ -274,6 +279,9 @@ impl Leader {
             let Some((from, word)) = self.waiting.pop_front() else { return };
             if self.may(&word, world) {
                 self.take(from, word, log);
+                if !world.linked(from) {
+                    self.suspend(from.node);
+                }
             } else {
                 self.waiting.push_back((from, word));
             }
