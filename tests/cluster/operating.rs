@@ -9,7 +9,20 @@ use warren_tests::processes::{Cluster, Node, eventually, warren};
 fn operators_are_told_of_nodes_queues_and_numbers() {
     let cluster = Cluster::start(3);
     let uri = cluster.amqp(Node(1));
-    let bench = ["bench", "--uri", &uri, "--consumers", "0", "--messages", "300", "--queues", "3", "--keep"];
+    let bench = [
+        "bench",
+        "--uri",
+        &uri,
+        "--publishers",
+        "3",
+        "--consumers",
+        "0",
+        "--messages",
+        "300",
+        "--queues",
+        "3",
+        "--keep",
+    ];
     let output = warren(&bench);
     assert!(output.status.success(), "{output:?}");
 
@@ -18,8 +31,21 @@ fn operators_are_told_of_nodes_queues_and_numbers() {
     assert_eq!(queues.len(), 3);
     let keys: BTreeSet<&str> = queues[0].as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
-        "name", "vhost", "id", "mode", "leader", "mirrors", "in_sync", "epoch", "state", "why", "ready", "unacked",
-        "consumers", "bytes", "rates",
+        "name",
+        "vhost",
+        "id",
+        "mode",
+        "leader",
+        "mirrors",
+        "in_sync",
+        "epoch",
+        "state",
+        "why",
+        "ready",
+        "unacked",
+        "consumers",
+        "bytes",
+        "rates",
     ];
     assert_eq!(keys, BTreeSet::from(expected));
     let leaders: BTreeSet<&str> = queues.iter().map(|queue| queue["leader"].as_str().unwrap()).collect();

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use warren_tests::processes::{Cluster, Node, eventually};
 
 fn policy(name: &str, replicas: usize) -> String {
-    format!("[[policy]]\nname = {name:?}\npattern = \"^kept\"\nmode = \"mirror\"\nmirror = {{ replicas = {replicas}, min-in-sync = 1 }}\n")
+    format!(
+        "[[policy]]\nname = {name:?}\npattern = \"^kept\"\nmode = \"mirror\"\nmirror = {{ replicas = {replicas}, min-in-sync = 1 }}\n"
+    )
 }
 
 struct Place {

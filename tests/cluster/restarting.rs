@@ -7,8 +7,20 @@ use warren_tests::processes::{Cluster, Node, warren};
 fn fill(cluster: &Cluster, node: Node, messages: &str) {
     let uri = cluster.amqp(node);
     let output = warren(&[
-        "bench", "--uri", &uri, "--publishers", "1", "--consumers", "0", "--messages", messages, "--size", "256",
-        "--queue-prefix", "kept", "--keep",
+        "bench",
+        "--uri",
+        &uri,
+        "--publishers",
+        "1",
+        "--consumers",
+        "0",
+        "--messages",
+        messages,
+        "--size",
+        "256",
+        "--queue-prefix",
+        "kept",
+        "--keep",
     ]);
     assert!(output.status.success(), "{output:?}");
 }

@@ -31,8 +31,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         output::json(&queues)?;
     } else {
         let header = [
-            "vhost", "queue", "leader", "mirrors", "in sync", "state", "ready", "unacked", "consumers", "size",
-            "in/s", "out/s",
+            "vhost",
+            "queue",
+            "leader",
+            "mirrors",
+            "in sync",
+            "state",
+            "ready",
+            "unacked",
+            "consumers",
+            "size",
+            "in/s",
+            "out/s",
         ];
         output::table(header, queues.iter().map(row))?;
         for queue in queues.iter().filter(|queue| !queue.why.is_empty()) {

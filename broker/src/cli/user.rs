@@ -59,8 +59,7 @@ enum Action {
 pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
     match &args.action {
         Action::Add { name, new_password, tags, target } => {
-            let user =
-                PutUser { password: Some(password(new_password)?), tags: Some(tags.clone()), create: true };
+            let user = PutUser { password: Some(password(new_password)?), tags: Some(tags.clone()), create: true };
             Client::new(target).put::<()>(&path(name), &user)?;
             output::say(&format!("{name} is there; `warren permissions set {name}` lets it do something"))?;
         }

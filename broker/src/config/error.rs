@@ -74,9 +74,7 @@ pub enum ConfigError {
 }
 
 fn list(problems: &[(Origin, Problem)]) -> String {
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|(origin, problem)| format!("{origin}: {}: {}", problem.key(), problem.reason))
-        .collect();
+    let lines: Vec<String> =
+        problems.iter().map(|(origin, problem)| format!("{origin}: {}: {}", problem.key(), problem.reason)).collect();
     lines.join("\n")
 }

@@ -138,9 +138,7 @@ impl Layer {
     }
 
     fn sets(&self, path: &[String]) -> bool {
-        (1..=path.len()).rev().any(|length| {
-            length > 1 && self.settings.find_value(&path[..length].join(".")).is_ok()
-        })
+        (1..=path.len()).rev().any(|length| length > 1 && self.settings.find_value(&path[..length].join(".")).is_ok())
     }
 }
 
@@ -175,7 +173,9 @@ impl Environment {
             } else if let Some((option, _)) =
                 // Other variables of the prefix are let be: Kubernetes sets some
                 // for every service of that name. A near miss is no accident.
-                known.iter().find(|(option, _)| option.replace(['.', '-'], "_").eq_ignore_ascii_case(name))
+                known
+                    .iter()
+                    .find(|(option, _)| option.replace(['.', '-'], "_").eq_ignore_ascii_case(name))
             {
                 let path: Vec<String> = option.split('.').map(str::to_owned).collect();
                 let reason = format!("not a setting, expected {}", Self::variable(&path));
@@ -247,10 +247,8 @@ mod tests {
 
     #[test]
     fn a_texts_digits_stay_a_text_and_lists_are_read() {
-        let environment = pairs(&[
-            ("WARREN_USERS__DEFAULT_PASSWORD", "0123"),
-            ("WARREN_CLUSTER__SEEDS", r#"["a:7200", "b:7200"]"#),
-        ]);
+        let environment =
+            pairs(&[("WARREN_USERS__DEFAULT_PASSWORD", "0123"), ("WARREN_CLUSTER__SEEDS", r#"["a:7200", "b:7200"]"#)]);
         let config = load(None, environment, &[]).unwrap();
         assert_eq!(config.users.default_password, "0123");
         assert_eq!(config.cluster.seeds, ["a:7200", "b:7200"]);
@@ -262,7 +260,7 @@ mod tests {
         let file = file("[log.modules]\n\"warren::peer\" = \"debug\"\n");
         let config = load(Some(file.path()), pairs(&[]), &[]).unwrap();
         assert_eq!(config.log.modules["warren::peer"], Level::Debug);
-        assert_eq!(config.log.modules["openraft"], Level::Warn);
+        assert_eq!(config.log.modules["openraft"], Level::Off);
     }
 
     #[test]
@@ -272,7 +270,10 @@ mod tests {
                 "[amqp]\n\nheartbeat = \"6x\"\n",
                 r#"FILE:3:1: amqp.heartbeat: invalid value string "6x", expected a time such as "600ms", "5s", "2m", "1h" or "1d""#,
             ),
-            ("[node]\nnmae = \"x\"\n", "FILE:2:1: node.nmae: unknown key, expected one of data, name, pid-file, shards"),
+            (
+                "[node]\nnmae = \"x\"\n",
+                "FILE:2:1: node.nmae: unknown key, expected one of data, name, pid-file, shards",
+            ),
             ("\n[amqq]\nx = 1\n", "FILE:2:2: amqq: unknown key, expected one of alarms, amqp, cluster,"),
             ("[amqp]\nlisten = 5672\n", "FILE:2:1: amqp.listen: invalid type: found"),
             ("[log]\nlevel = \"loud\"\n", r#"FILE:2:1: log.level: invalid value "loud", expected one of off, error,"#),

@@ -407,7 +407,9 @@ impl Config {
                 None => expect(
                     !listen.ip().is_unspecified() || self.cluster.size() == 1,
                     &format!("{section}.listen"),
-                    &format!("listens on every address: expected {section}.advertise to say which one the other nodes use"),
+                    &format!(
+                        "listens on every address: expected {section}.advertise to say which one the other nodes use"
+                    ),
                 ),
             }
         }
@@ -416,7 +418,5 @@ impl Config {
 }
 
 fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-    })
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }

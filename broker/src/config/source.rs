@@ -57,8 +57,8 @@ impl SourceFile {
     /// # Errors
     /// If it cannot be read or is not TOML.
     pub fn read(path: &Path) -> Result<Self, SourceError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| SourceError::Unreadable { path: path.to_owned(), error })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| SourceError::Unreadable { path: path.to_owned(), error })?;
         Self::parse(path, text)
     }
 

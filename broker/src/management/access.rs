@@ -83,9 +83,11 @@ fn may_ask_from(parts: &Parts, api: &Api, user: &str, from: IpAddr) -> bool {
         return true;
     }
     parts.uri.path() == queues::LOCAL
-        && api.cluster.catalog().nodes().any(|node| {
-            node.addresses.http.parse::<SocketAddr>().is_ok_and(|http| http.ip() == from.to_canonical())
-        })
+        && api
+            .cluster
+            .catalog()
+            .nodes()
+            .any(|node| node.addresses.http.parse::<SocketAddr>().is_ok_and(|http| http.ip() == from.to_canonical()))
 }
 
 fn decode(authorization: &str) -> Option<(String, String)> {

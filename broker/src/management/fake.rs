@@ -131,9 +131,7 @@ impl Cluster for FakeCluster {
     }
 
     fn forget(&self, node: NodeId, force: bool) -> Answer<'_, Result<(), ProposalError>> {
-        Box::pin(async move {
-            self.propose(Command::Forget { node, live: self.live(), force }).await.map(drop)
-        })
+        Box::pin(async move { self.propose(Command::Forget { node, live: self.live(), force }).await.map(drop) })
     }
 
     fn statuses(&self) -> Answer<'_, Vec<QueueStatus>> {

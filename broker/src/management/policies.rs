@@ -47,7 +47,8 @@ pub(super) async fn apply(
     body: Bytes,
 ) -> Result<Json<PoliciesApplied>, ApiError> {
     let PolicyText { file, text } = super::users::body(&body)?;
-    let policies = policy::parse(FilePath::new(&file), text).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let policies =
+        policy::parse(FilePath::new(&file), text).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let applied = policy::apply(&*api.cluster, &policies).await?;
     tracing::info!(file, revision = applied.revision, changed = applied.changed, "policies applied over HTTP");
     Ok(Json(applied))

@@ -66,8 +66,11 @@ pub(super) async fn list(
         filter.vhost.as_ref().is_none_or(|vhost| *vhost == queue.vhost)
             && filter.name.as_ref().is_none_or(|name| *name == queue.name)
     };
-    let mut rows: Vec<QueueRow> =
-        catalog.queues().filter(|(_, queue)| wanted(queue)).map(|(id, queue)| row(&catalog, id, queue, &told)).collect();
+    let mut rows: Vec<QueueRow> = catalog
+        .queues()
+        .filter(|(_, queue)| wanted(queue))
+        .map(|(id, queue)| row(&catalog, id, queue, &told))
+        .collect();
     rows.sort_by(|a, b| (&a.vhost, &a.name).cmp(&(&b.vhost, &b.name)));
     Json(rows)
 }

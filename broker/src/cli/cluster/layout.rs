@@ -111,9 +111,8 @@ impl Layout {
     /// What is there is kept as it is: options that say otherwise are refused.
     fn check(&self, wanted: &Wanted<'_>) -> Result<(), ClusterError> {
         let Some(first) = self.nodes.first() else { return Ok(()) };
-        let differs = |found: String, option: String| {
-            Err(ClusterError::Differs { folder: self.folder.clone(), found, option })
-        };
+        let differs =
+            |found: String, option: String| Err(ClusterError::Differs { folder: self.folder.clone(), found, option });
         for (port, listen, option) in [
             (wanted.amqp_port, first.config.amqp.listen, "--amqp-port"),
             (wanted.http_port, first.config.http.listen, "--http-port"),
@@ -300,8 +299,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(Layout::open(folder.path()).unwrap_err().to_string().contains("holds no cluster"));
         Layout::open_or_make(folder.path(), &wanted(Some(3), Some(30_200))).unwrap();
-        for (wrong, option) in
-            [(wanted(Some(2), None), "--nodes 2"), (wanted(None, Some(30_300)), "--amqp-port 30300")]
+        for (wrong, option) in [(wanted(Some(2), None), "--nodes 2"), (wanted(None, Some(30_300)), "--amqp-port 30300")]
         {
             let error = Layout::open_or_make(folder.path(), &wrong).unwrap_err().to_string();
             assert!(error.contains(option), "{error}");

@@ -110,9 +110,7 @@ pub(super) fn stop(
 pub(in crate::cli) fn signal(pid: Pid, signal: Signal, action: &'static str) -> Result<(), ClusterError> {
     match kill_process(pid, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => {
-            Err(ClusterError::Process { action, pid: pid.as_raw_nonzero().get(), error: error.into() })
-        }
+        Err(error) => Err(ClusterError::Process { action, pid: pid.as_raw_nonzero().get(), error: error.into() }),
     }
 }
 

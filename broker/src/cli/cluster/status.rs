@@ -32,11 +32,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
     output::table(["node", "pid", "amqp", "http", "log"], rows)?;
     if let Some((node, _)) = layout.nodes.iter().zip(&pids).find(|(_, pid)| pid.is_some()) {
         let user = &node.config.users;
-        let target = Target {
-            node: node.url(),
-            username: user.default_user.clone(),
-            password: user.default_password.clone(),
-        };
+        let target =
+            Target { node: node.url(), username: user.default_user.clone(), password: user.default_password.clone() };
         show(&Client::new(&target))?;
     }
     Ok(if pids.iter().all(Option::is_some) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

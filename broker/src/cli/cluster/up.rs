@@ -91,8 +91,7 @@ fn start(
     }
     for node in stopped {
         let child = process::start(node)?;
-        std::fs::write(node.pid_file(), child.id().to_string())
-            .map_err(CliError::file("write", &node.pid_file()))?;
+        std::fs::write(node.pid_file(), child.id().to_string()).map_err(CliError::file("write", &node.pid_file()))?;
         started.push((node.name.clone(), child));
     }
     let agent = ureq::Agent::config_builder()
