@@ -35,6 +35,8 @@ pub(crate) struct Core {
     pub(crate) ledger: LedgerBook,
     /// Until when this node's lease runs; `Moment(0)` if it has none.
     pub(crate) lease: watch::Sender<Moment>,
+    /// Turned true once, when the lease is given up for good.
+    pub(crate) leaseless: watch::Sender<bool>,
     /// Turned true once by a stop on purpose.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) proposals: mpsc::Sender<Proposal>,
@@ -69,6 +71,7 @@ impl Core {
             liveness: Liveness::new(process),
             ledger: LedgerBook::new(clock::micros(config.timing.lease_elsewhere())),
             lease: watch::channel(Moment(0)).0,
+            leaseless: watch::channel(false).0,
             stopping: watch::channel(false).0,
             proposals,
             writes,

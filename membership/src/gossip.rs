@@ -68,14 +68,18 @@ pub struct Load {
 /// A process as gossip knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
+    /// When it started, by its own wall clock: of two processes of one node the
+    /// later one counts.
+    pub(crate) started: u64,
     pub(crate) record: Record,
     pub(crate) load: Load,
     pub(crate) alarms: Vec<String>,
 }
 
-/// The live processes, one a node: of two processes of one node, the one that
-/// started later. This process is always among them.
-pub(crate) type Roster = BTreeMap<NodeId, Seen>;
+/// The processes that gossip holds for live, this one always among them. There
+/// may be several of one node: an earlier start is missed a while later, and
+/// nodes of other clusters may have the same name.
+pub(crate) type Roster = BTreeMap<Process, Seen>;
 
 /// This node's part in gossip; ends when dropped.
 pub(crate) struct Gossip {
@@ -90,10 +94,11 @@ impl Gossip {
     /// # Errors
     /// If the UDP port cannot be bound.
     pub(crate) async fn start(config: &MembershipConfig, listen: SocketAddr, record: Record) -> Result<Self, String> {
+        let started = unix_millis();
         let chitchat = ChitchatConfig {
             // Unique to the process even if its disk is new and counts boots
             // from 1 again; grows with every start unless the clock is set back.
-            chitchat_id: ChitchatId::new(record.name.clone(), unix_millis(), record.catalog),
+            chitchat_id: ChitchatId::new(record.name.clone(), started, record.catalog),
             cluster_id: config.cluster_name.clone(),
             gossip_interval: config.timing.gossip,
             listen_addr: listen,
@@ -107,8 +112,8 @@ impl Gossip {
         let keys = vec![(RECORD.to_owned(), to_json(&record)), (LOAD.to_owned(), to_json(&Load::default()))];
         let handle = spawn_chitchat(chitchat, keys, &UdpTransport).await.map_err(|error| format!("{error:#}"))?;
         let live = handle.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
-        let own = Seen { record: record.clone(), load: Load::default(), alarms: Vec::new() };
-        let (sender, roster) = watch::channel(Arc::new(Roster::from([(own.record.process().node, own)])));
+        let own = Seen { started, record: record.clone(), load: Load::default(), alarms: Vec::new() };
+        let (sender, roster) = watch::channel(Arc::new(Roster::from([(own.record.process(), own)])));
         tokio::spawn(follow(live, sender));
         Ok(Self { handle, own: parking_lot::Mutex::new(record), roster })
     }
@@ -163,10 +168,9 @@ fn detector(timing: &Timing) -> FailureDetectorConfig {
 async fn follow(mut live: watch::Receiver<BTreeMap<ChitchatId, NodeState>>, sender: watch::Sender<Arc<Roster>>) {
     loop {
         let mut roster = Roster::new();
-        // In the order of node name and generation: the later start wins.
-        for state in live.borrow_and_update().values() {
-            if let Some(seen) = seen(state).filter(|seen| !seen.record.leaving) {
-                roster.insert(seen.record.process().node, seen);
+        for (id, state) in live.borrow_and_update().iter() {
+            if let Some(seen) = seen(id, state).filter(|seen| !seen.record.leaving) {
+                roster.insert(seen.record.process(), seen);
             }
         }
         if !roster.is_empty() {
@@ -184,8 +188,9 @@ async fn follow(mut live: watch::Receiver<BTreeMap<ChitchatId, NodeState>>, send
     }
 }
 
-fn seen(state: &NodeState) -> Option<Seen> {
+fn seen(id: &ChitchatId, state: &NodeState) -> Option<Seen> {
     Some(Seen {
+        started: id.generation_id,
         record: from_json(state.get(RECORD)?)?,
         load: state.get(LOAD).and_then(from_json).unwrap_or_default(),
         alarms: state.get(ALARMS).and_then(from_json).unwrap_or_default(),

@@ -10,6 +10,7 @@ use openraft::BasicNode;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 use warren_peer::catalog::JoinRequest;
+use warren_replication::types::NodeId;
 use warren_store::ClusterId;
 
 use crate::MembershipError;
@@ -91,12 +92,13 @@ async fn enter(core: &Arc<Core>) -> Result<(), MembershipError> {
             return Err(MembershipError::SeveralClusters { name: core.config.cluster_name.clone(), found });
         }
         if formed.is_empty() {
-            if seen.len() >= core.config.expected_size.max(1) && is_first_seed(core).await {
+            let nodes: BTreeSet<NodeId> = seen.keys().map(|process| process.node).collect();
+            if nodes.len() >= core.config.expected_size && is_first_seed(core).await {
                 return form(core).await;
             }
             reminder.say(|| {
                 tracing::info!(
-                    seen = seen.len(),
+                    seen = nodes.len(),
                     expected = core.config.expected_size,
                     "waiting for the cluster to form"
                 );
@@ -232,7 +234,7 @@ fn registration(core: &Core) -> Vec<Command> {
 fn is_anybody_ours(core: &Core) -> Result<(), MembershipError> {
     let (Some(own), Some(gossip)) = (core.peers.cluster(), core.gossip()) else { return Ok(()) };
     let roster = gossip.roster().borrow().clone();
-    let others = || roster.values().filter(|seen| seen.record.process().node != core.node());
+    let others = || roster.values().filter(|seen| seen.record.process() != core.process);
     if others().any(|seen| seen.record.cluster() == Some(own)) {
         return Ok(());
     }

@@ -182,7 +182,6 @@ impl Membership {
     }
 
     /// The catalog as applied here. Applying waits while this is held.
-    #[must_use]
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
         self.inner.core.catalog.state()
     }
@@ -276,9 +275,17 @@ impl Membership {
         start::failed(&self.inner.core).await
     }
 
-    /// Stops on purpose: gives up the lease, hands every queue that this node
-    /// leads to an in-sync mirror (§6.5), says good-bye, and ends. Clients must
-    /// be disconnected and shards idle before: nothing is delivered afterwards.
+    /// Gives this node's lease up for good: `lease()` says `Moment(0)` from now
+    /// on. First step of a stop: once the shards have seen it too, call
+    /// [`Membership::shutdown`].
+    pub fn give_up_lease(&self) {
+        lease::keeper::give_up(&self.inner.core);
+    }
+
+    /// Stops on purpose: hands every queue that this node leads to an in-sync
+    /// mirror (§6.5), says good-bye, and ends. If the lease was given up before,
+    /// the shards must have seen that by now: nobody waits for it then. Else it
+    /// is given up here, and the others wait until it would have run out.
     pub async fn shutdown(&self) {
         let core = self.inner.core.clone();
         // A runtime that is gone has nothing to say good-bye with.

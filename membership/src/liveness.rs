@@ -222,7 +222,9 @@ pub(crate) async fn run(core: Arc<Core>) {
 
 fn refresh(core: &Core, roster: &Roster, last_links: &mut BTreeMap<NodeId, SocketAddr>) {
     let own = core.peers.cluster();
-    let ours = roster.values().filter(|seen| own.is_some() && seen.record.cluster() == own);
+    let mut ours: Vec<_> = roster.values().filter(|seen| own.is_some() && seen.record.cluster() == own).collect();
+    // The address of a node's later start is the one to remember.
+    ours.sort_by_key(|seen| seen.started);
     let mut seen_live = BTreeSet::from([core.process]);
     for seen in ours {
         let process = seen.record.process();
@@ -256,16 +258,16 @@ fn refresh(core: &Core, roster: &Roster, last_links: &mut BTreeMap<NodeId, Socke
 fn note_strangers(core: &Core, roster: &Roster, known: &mut BTreeSet<Process>) {
     let Some(own) = core.peers.cluster() else { return };
     for seen in roster.values() {
-        if let Some(theirs) = seen.record.cluster().filter(|theirs| *theirs != own) {
-            if known.insert(seen.record.process()) {
-                tracing::error!(
-                    node = seen.record.name,
-                    at = %seen.record.catalog,
-                    %theirs,
-                    %own,
-                    "a node of another cluster of the same name gossips here; it is not heard"
-                );
-            }
+        if let Some(theirs) = seen.record.cluster().filter(|theirs| *theirs != own)
+            && known.insert(seen.record.process())
+        {
+            tracing::error!(
+                node = seen.record.name,
+                at = %seen.record.catalog,
+                %theirs,
+                %own,
+                "a node of another cluster of the same name gossips here; it is not heard"
+            );
         }
     }
 }

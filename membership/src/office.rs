@@ -165,21 +165,15 @@ impl Core {
         if warren_store::node_id(name) != process.node {
             return Err(Denied::Refused(format!("`{name}` is not the name of node {}", process.node)));
         }
-        if let Some(node) = self.catalog.state().node(process.node) {
-            if node.name != name {
-                return Err(Denied::Refused(format!(
-                    "the names `{name}` and `{}` give the same node id; rename one of the nodes",
-                    node.name
-                )));
-            }
+        if let Some(node) = self.catalog.state().node(process.node).filter(|node| node.name != name) {
+            return Err(Denied::Refused(format!(
+                "the names `{name}` and `{}` give the same node id; rename one of the nodes",
+                node.name
+            )));
         }
-        if let Some(other) = self.liveness.live_process(process.node).filter(|other| *other != process) {
-            if other.incarnation != process.incarnation {
-                return Err(Denied::Unavailable(format!(
-                    "a node named `{name}` with another data folder is alive (incarnation {:x})",
-                    other.incarnation.0
-                )));
-            }
+        let other_disk = |other: &Process| other.incarnation != process.incarnation;
+        if self.liveness.live_process(process.node).as_ref().is_some_and(other_disk) {
+            return Err(Denied::Unavailable(format!("a node named `{name}` with another data folder is alive")));
         }
         let _one_at_a_time = self.belonging.lock().await;
         let membership = raft.server_metrics().borrow().membership_config.clone();

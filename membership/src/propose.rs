@@ -117,9 +117,6 @@ pub(crate) async fn persist(core: &Core, commands: Vec<Command>, deadline: Insta
             Err(Denied::Refused(why)) => return Err(ProposeError::Denied(why)),
             Err(denied) => denied,
         };
-        if core.is_stopping() {
-            return Err(ProposeError::Stopped);
-        }
         if Instant::now() + PAUSE >= deadline {
             return Err(ProposeError::Unavailable(denied.to_string()));
         }

@@ -154,11 +154,16 @@ pub(crate) async fn failed(core: &Core) -> String {
     std::future::pending().await
 }
 
-/// Gives up the lease, hands queues over, and tells the others of the end.
+/// Hands queues over, and tells the others of the end. If the lease was given up
+/// before, the shards know by now and nobody needs to wait for it; else they may
+/// not yet, and the successors wait as for any lease (§6.7).
 pub(crate) async fn farewell(core: &Core) {
     core.stopping.send_replace(true);
-    keeper::give_up(core).await;
-    hand_over(core).await;
+    let released = !keeper::give_up(core);
+    if released {
+        keeper::release(core).await;
+    }
+    hand_over(core, released).await;
     if let Some(gossip) = core.gossip() {
         gossip.amend(|record| record.leaving = true).await;
         // The others hear of it in their next round of gossip.
@@ -171,8 +176,8 @@ pub(crate) async fn farewell(core: &Core) {
 }
 
 /// Hands every queue that this process leads to an in-sync mirror, if there is
-/// one. Its lease is given up before: nobody needs to wait (§6.5).
-async fn hand_over(core: &Core) {
+/// one (§6.5).
+async fn hand_over(core: &Core, released: bool) {
     let deadline = Instant::now() + HANDOVER;
     let live: BTreeSet<Process> = core.liveness.live_list().into_iter().filter(|p| *p != core.process).collect();
     let commands: Vec<Command> = {
@@ -186,7 +191,7 @@ async fn hand_over(core: &Core) {
             version: queue.assignment.version,
             to: None,
             live: live.iter().copied().collect(),
-            released: true,
+            released,
         })
         .collect()
     };

@@ -64,7 +64,7 @@ pub(crate) fn nodes(core: &Core) -> Vec<NodeView> {
     };
     let state = core.catalog.state();
     let view = |node: &crate::catalog::Node| {
-        let seen = roster.get(&node.id()).filter(|seen| seen.record.process() == node.process);
+        let seen = roster.get(&node.process);
         NodeView {
             name: node.name.clone(),
             node: node.id(),

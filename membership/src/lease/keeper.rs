@@ -19,22 +19,22 @@ use crate::service::to_wire;
 /// changes before.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Keeps the lease renewed, as long as membership runs and is not stopping.
+/// Keeps the lease renewed, as long as it is not given up.
 pub(crate) async fn keep(core: Arc<Core>) {
     let lease = core.config.timing.lease;
-    let mut stopping = core.stopping.subscribe();
+    let mut leaseless = core.leaseless.subscribe();
     loop {
         let asked = clock::now();
         let granted = timeout(lease / 2, obtain(&core)).await;
-        if core.is_stopping() {
-            return;
-        }
         let pause = match granted {
             Ok(Ok(())) => {
                 let until = asked.plus_micros(clock::micros(lease));
                 core.lease.send_if_modified(|current| {
-                    let longer = until > *current;
-                    *current = until.max(*current);
+                    // Looked at under the lock that `give_up` ends it under.
+                    let longer = until > *current && !*core.leaseless.borrow();
+                    if longer {
+                        *current = until;
+                    }
                     longer
                 });
                 clock::until(asked.plus_micros(clock::micros(lease / 3)))
@@ -47,7 +47,7 @@ pub(crate) async fn keep(core: Arc<Core>) {
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            _ = leaseless.wait_for(|leaseless| *leaseless) => return,
         }
     }
 }
@@ -99,9 +99,15 @@ async fn tell(core: &Core, index: u64) -> Result<(), Denied> {
     Ok(())
 }
 
-/// Gives this node's lease up, here and at the leader.
-pub(crate) async fn give_up(core: &Core) {
+/// Ends this node's lease for good. False if that was done before.
+pub(crate) fn give_up(core: &Core) -> bool {
+    let news = !core.leaseless.send_replace(true);
     core.lease.send_replace(Moment(0));
+    news
+}
+
+/// Tells the leader that this node uses no lease any more.
+pub(crate) async fn release(core: &Core) {
     let Some(leader) = core.leader() else { return };
     let told = async {
         if leader == core.node() {

@@ -6,6 +6,7 @@
 //!
 //! Everything here runs on membership's own small runtime, so that a broker
 //! under load does not starve heartbeats.
+#![allow(clippy::result_large_err)] // openraft's traits prescribe its error types
 
 pub(crate) mod log;
 pub(crate) mod machine;

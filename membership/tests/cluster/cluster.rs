@@ -159,6 +159,7 @@ impl Node {
 
     pub(crate) async fn shutdown(&mut self) {
         if let Some(membership) = self.membership.take() {
+            membership.give_up_lease();
             tokio::time::timeout(PATIENCE, membership.shutdown()).await.unwrap();
         }
     }

@@ -255,6 +255,7 @@ async fn a_lease_runs_out_without_a_majority() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::await_holding_lock)] // The gate stays closed while it waits.
 async fn a_change_waits_for_those_who_hold_a_lease() {
     let cluster = Cluster::of(3).await;
     let raft_leader = cluster.raft_leader().await;
