@@ -32,7 +32,13 @@ pub(super) fn show(client: &Client) -> Result<(), CliError> {
     let leader = view.raft_leader.as_deref().unwrap_or("nobody: no majority of nodes is there");
     output::say(&format!("cluster {} as {} sees it; the catalog is led by {leader}", view.cluster, view.answered_by))?;
     let header = ["node", "state", "catalog", "leads", "alarms", "amqp", "http", "version"];
-    output::table(header, view.nodes.into_iter().map(row))
+    let nodes = view.nodes.len();
+    output::table(header, view.nodes.into_iter().map(row))?;
+    if nodes == 2 {
+        // §6.9
+        output::say("two nodes cannot lose either: one is no majority of the catalog. A third, even a small one, helps")?;
+    }
+    Ok(())
 }
 
 fn row(node: NodeRow) -> [String; 8] {

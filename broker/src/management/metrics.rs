@@ -52,7 +52,9 @@ fn node(registry: &mut Registry, api: &Api) {
     let lease = Gauge::<f64, AtomicU64>::default();
     lease.set(lease_left as f64 / 1e6);
     registry.register_with_unit("lease_left", "Time until the node's lease runs out", Unit::Seconds, lease);
-    registry.register_collector(Box::new(Commits { buckets: commit_seconds, sum: commit_seconds_sum }));
+    if !commit_seconds.is_empty() {
+        registry.register_collector(Box::new(Commits { buckets: commit_seconds, sum: commit_seconds_sum }));
+    }
     let (alive, alarms, leader) = (Gauges::default(), Gauges::default(), Gauges::default());
     for row in api.cluster.nodes() {
         let label = vec![("node", row.name.clone())];
