@@ -173,16 +173,19 @@ impl Client {
                     consumer.number = None;
                     wants.push((queue, Local::ChannelClosed { session }));
                     self.opened += 1;
-                } else if !calm && rng.percent(1) && consumer.purge.is_none() && queue.0 % 3 == 0 {
+                } else if !calm && rng.percent(1) && consumer.purge.is_none() && queue.0.is_multiple_of(3) {
                     consumer.next_number += 1;
                     let request = session.connection * 1_000_000 + consumer.next_number;
                     consumer.purge = Some(request);
                     oracle.purged(queue);
                     wants.push((queue, Local::Purge { connection: session.connection, channel: 1, request }));
-                } else if !calm && rng.percent(2) && consumer.held.is_empty() && consumer.unwritten == 0 {
-                    if let Some((number, true)) = consumer.number.take_if(|(_, attached)| *attached) {
-                        wants.push((queue, Local::Cancel(key(number))));
-                    }
+                } else if !calm
+                    && rng.percent(2)
+                    && consumer.held.is_empty()
+                    && consumer.unwritten == 0
+                    && let Some((number, _)) = consumer.number.take_if(|(_, attached)| *attached)
+                {
+                    wants.push((queue, Local::Cancel(key(number))));
                 }
             }
         }

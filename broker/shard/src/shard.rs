@@ -328,10 +328,10 @@ impl Shard {
         self.with_turn(now, effects, |cells, turn| {
             let (cells, touched) = cells;
             let cell = cells.entry(queue).or_insert_with(|| Cell::new(queue));
-            if touch(cell, queue, touched) {
-                if let Some(entry) = cell.entry_mut() {
-                    entry.begin();
-                }
+            if touch(cell, queue, touched)
+                && let Some(entry) = cell.entry_mut()
+            {
+                entry.begin();
             }
             act(cell, turn);
             // Nothing of it may be left for the next queue.
