@@ -36,7 +36,9 @@ pub(super) fn show(client: &Client) -> Result<(), CliError> {
     output::table(header, view.nodes.into_iter().map(row))?;
     if nodes == 2 {
         // §6.9
-        output::say("two nodes cannot lose either: one is no majority of the catalog. A third, even a small one, helps")?;
+        output::say(
+            "two nodes cannot lose either: one is no majority of the catalog. A third, even a small one, helps",
+        )?;
     }
     Ok(())
 }
