@@ -136,6 +136,10 @@ async fn a_fourth_node_joins_and_is_forgotten() {
     assert_eq!(learner.role, RaftRole::Learner, "an even number of voters is one too many");
 
     let process = cluster.nodes[fourth].membership().process();
+    eventually("the fourth to be alive to all", || {
+        cluster.running().all(|node| node.membership().live().borrow().contains(&process))
+    })
+    .await;
     let refused = cluster.nodes[0].membership().forget(process.node, false).await;
     assert!(matches!(refused, Err(ProposeError::Denied(_))), "it is alive: {refused:?}");
     cluster.nodes[fourth].kill();
