@@ -108,8 +108,8 @@ pub(crate) struct Leader {
     purges: VecDeque<Purge>,
     /// The horizon as far as proposed.
     horizon: u64,
-    /// Processes whose clients are gone, with what they hold.
-    gone: BTreeSet<Process>,
+    /// Processes whose clients are gone, with what they hold, and since when.
+    gone: BTreeMap<Process, Moment>,
     /// Somebody left the queue by his own will.
     left_unused: bool,
     unused_said: Option<Moment>,
@@ -137,7 +137,7 @@ impl Leader {
             gets: VecDeque::new(),
             purges: VecDeque::new(),
             horizon: 0,
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
             left_unused: false,
             unused_said: None,
             sessions_looked_at: Moment(0),
@@ -221,7 +221,9 @@ impl Leader {
         self.left_unused |= left;
         let gone = &mut self.gone;
         for (offset, _) in queue.held_by(|key| world.is_gone(key.process)) {
-            gone.extend(queue.holder(offset).map(|holder| holder.key.process));
+            if let Some(holder) = queue.holder(offset) {
+                gone.entry(holder.key.process).or_insert(world.now);
+            }
         }
     }
 
@@ -535,7 +537,7 @@ impl Leader {
         if self.waits(world).is_some() {
             return false;
         }
-        self.return_of_the_gone(log);
+        self.return_of_the_gone(log, world);
         self.raise_horizon(log, world.settings);
         self.serve_gets(log, budget);
         self.deliver(log, budget);
@@ -543,9 +545,20 @@ impl Leader {
         self.unused(world.now)
     }
 
-    fn return_of_the_gone(&mut self, log: &mut Log<'_>) {
+    /// What is on its way to a process may still be handed out by it while its
+    /// lease runs: only then, or when it is certainly over, may others have it.
+    fn return_of_the_gone(&mut self, log: &mut Log<'_>, world: &World<'_>) {
         let Some(queue) = self.queue.as_mut().filter(|_| !self.gone.is_empty()) else { return };
-        let gone = std::mem::take(&mut self.gone);
+        let wait = world.settings.lease_wait();
+        let mut gone = BTreeSet::new();
+        self.gone.retain(|process, since| {
+            let waits = !world.is_over(*process) && world.now.micros_since(*since) < wait;
+            if !waits && world.is_gone(*process) {
+                gone.insert(*process);
+            }
+            // It may have come back meanwhile: its claim says the rest.
+            waits && world.is_gone(*process)
+        });
         let mut offsets = Vec::new();
         for (offset, count) in queue.held_by(|key| gone.contains(&key.process)) {
             if queue.give_back(offset) {
