@@ -180,10 +180,7 @@ mod tests {
         let told = credentials("AMQPLAIN", table.as_bytes()).unwrap();
         assert_eq!((told.user.as_str(), told.password.as_ref()), ("guest", b"secret".as_slice()));
         assert!(credentials("AMQPLAIN", &Bytes::from_static(b"\x05LOGIN")).is_err());
-        assert_eq!(
-            credentials("GSSAPI", &Bytes::new()).err(),
-            Some(SaslError::Mechanism("GSSAPI".to_owned()))
-        );
+        assert_eq!(credentials("GSSAPI", &Bytes::new()).err(), Some(SaslError::Mechanism("GSSAPI".to_owned())));
     }
 
     #[test]

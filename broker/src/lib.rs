@@ -3,6 +3,7 @@
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+pub mod arguments;
 pub mod auth;
 pub mod channel;
 pub mod cli;

@@ -128,10 +128,15 @@ fn look(core: &Core, office: &Office, witnessed: &BTreeSet<Process>) -> View {
     // dead (§6.1); before, whoever was heard once and is no more.
     let settled = office.since.elapsed() >= core.config.timing.detector();
     let dead: BTreeSet<Process> = absent
-        .filter(|process| settled || convicted.contains(process) || (witnessed.contains(process) && core.liveness.lost(process)))
+        .filter(|process| {
+            settled || convicted.contains(process) || (witnessed.contains(process) && core.liveness.lost(process))
+        })
         .collect();
-    let departed =
-        dead.iter().filter(|process| core.liveness.lost(process) && !office.dropped.contains(process)).copied().collect();
+    let departed = dead
+        .iter()
+        .filter(|process| core.liveness.lost(process) && !office.dropped.contains(process))
+        .copied()
+        .collect();
     View { live, dead, departed }
 }
 

@@ -81,7 +81,9 @@ async fn await_liveness(core: &Core) {
 
 /// Forms a cluster or joins one, whichever gossip shows to be the thing to do.
 async fn enter(core: &Arc<Core>) -> Result<(), MembershipError> {
-    let Some(mut roster) = core.gossip().map(crate::gossip::Gossip::roster) else { return Err(MembershipError::Stopped) };
+    let Some(mut roster) = core.gossip().map(crate::gossip::Gossip::roster) else {
+        return Err(MembershipError::Stopped);
+    };
     let mut reminder = Reminder::new();
     loop {
         let seen = roster.borrow_and_update().clone();
@@ -132,7 +134,8 @@ async fn is_first_seed(core: &Core) -> bool {
 /// Forms the cluster with this node alone; the others join it.
 async fn form(core: &Arc<Core>) -> Result<(), MembershipError> {
     let Some(raft) = core.raft() else { return Err(MembershipError::Stopped) };
-    let alone = [(core.node().0, BasicNode::new(core.address))].into_iter().collect::<std::collections::BTreeMap<_, _>>();
+    let alone =
+        [(core.node().0, BasicNode::new(core.address))].into_iter().collect::<std::collections::BTreeMap<_, _>>();
     raft.initialize(alone).await.map_err(|error| MembershipError::Catalog(error.to_string()))?;
     let cluster = draw();
     tracing::info!(%cluster, "forming the cluster");

@@ -83,11 +83,8 @@ pub(crate) fn to_wire(process: Process, header: Option<Header>) -> WireProcess {
 
 fn from_wire(process: Option<WireProcess>) -> Result<(Process, Option<Header>), Status> {
     let process = process.ok_or_else(|| Status::invalid_argument("no process"))?;
-    let known = Process {
-        node: NodeId(process.node),
-        incarnation: Incarnation(process.incarnation),
-        boot: Boot(process.boot),
-    };
+    let known =
+        Process { node: NodeId(process.node), incarnation: Incarnation(process.incarnation), boot: Boot(process.boot) };
     Ok((known, process.header))
 }
 

@@ -61,8 +61,7 @@ pub(crate) fn prepare(
     if address.port() == 0 {
         address.set_port(listen.port());
     }
-    let process =
-        Process { node: database.node(), incarnation: database.incarnation(), boot: database.next_boot()? };
+    let process = Process { node: database.node(), incarnation: database.incarnation(), boot: database.next_boot()? };
     let peers = Arc::new(Peers::new(process.node, database.cluster()?));
     let (proposals, proposed) = mpsc::channel(QUEUED);
     let (writes, written) = mpsc::channel(QUEUED);
@@ -86,7 +85,11 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Starts everything and joins.
-pub(crate) async fn run(core: Arc<Core>, prepared: Prepared, observer: Arc<dyn Observer>) -> Result<(), MembershipError> {
+pub(crate) async fn run(
+    core: Arc<Core>,
+    prepared: Prepared,
+    observer: Arc<dyn Observer>,
+) -> Result<(), MembershipError> {
     let Prepared { listener, listen, proposals, writes } = prepared;
     let listener = tokio::net::TcpListener::from_std(listener)
         .map_err(|error| MembershipError::Listen { address: listen, error })?;
@@ -182,9 +185,9 @@ async fn hand_over(core: &Core, released: bool) {
     let live: BTreeSet<Process> = core.liveness.live_list().into_iter().filter(|p| *p != core.process).collect();
     let commands: Vec<Command> = {
         let state = core.catalog.state();
-        let led = state.queues().filter(|(_, queue)| {
-            queue.assignment.leader == Some(core.process) && queue.assignment.isr.len() > 1
-        });
+        let led = state
+            .queues()
+            .filter(|(_, queue)| queue.assignment.leader == Some(core.process) && queue.assignment.isr.len() > 1);
         led.map(|(id, queue)| Command::Handover {
             queue: id,
             epoch: queue.assignment.epoch,

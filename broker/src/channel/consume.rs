@@ -7,9 +7,9 @@ use warren_replication::message::{ConsumerSpec, Message};
 use warren_replication::types::{Offset, QueueId};
 use warren_shard::step::Local;
 
-use super::arguments::value_from_wire;
 use super::unacked::Held;
 use super::{Channel, Waiting};
+use crate::arguments::value_from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 

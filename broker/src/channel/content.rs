@@ -86,7 +86,12 @@ impl Incoming {
         }
     }
 
-    fn on_header(&mut self, method: basic::Publish, header: ContentHeader, max_size: u64) -> Result<Option<Command>, Fault> {
+    fn on_header(
+        &mut self,
+        method: basic::Publish,
+        header: ContentHeader,
+        max_size: u64,
+    ) -> Result<Option<Command>, Fault> {
         let ContentHeader { class, body_size, properties } = header;
         if class != BASIC {
             return Err(Fault::unexpected_frame(format_args!(
@@ -152,7 +157,8 @@ mod tests {
 
     #[test]
     fn frames_out_of_turn_are_refused() {
-        let other_class = Payload::Header(ContentHeader { class: 10, body_size: 1, properties: Bytes::from_static(&[0, 0]) });
+        let other_class =
+            Payload::Header(ContentHeader { class: 10, body_size: 1, properties: Bytes::from_static(&[0, 0]) });
         for frames in [
             vec![body(b"x")],
             vec![header(1)],

@@ -15,14 +15,13 @@
 use std::collections::VecDeque;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use warren_amqp::{Arguments as _, Method, Payload, ShortStr, basic, channel, confirm, access};
+use warren_amqp::{Arguments as _, Method, Payload, ShortStr, access, basic, channel, confirm};
 use warren_replication::types::{QueueId, Session};
 use warren_shard::step::{Local, ToChannel};
 
 use crate::connection::context::{Agreed, Context};
 use crate::connection::fault::Fault;
 
-pub mod arguments;
 pub mod confirms;
 pub mod consume;
 pub mod content;

@@ -23,7 +23,8 @@ impl Channel {
             return Err(Fault::not_implemented("immediate=true"));
         }
         let headers = || Properties::parse(&properties).ok()?.headers();
-        let targets = ctx.routes.find(&*ctx.front.broker, &ctx.access, &method.exchange, &method.routing_key, headers)?;
+        let targets =
+            ctx.routes.find(&*ctx.front.broker, &ctx.access, &method.exchange, &method.routing_key, headers)?;
         if properties != self.good_properties {
             check(&properties, &ctx.access.user)?;
             // The first word are flags; what is short is copied rather than
@@ -111,7 +112,9 @@ fn expiration_error(text: &str) -> Option<String> {
     match unsigned.split_at(end) {
         ("", _) => Some("no_integer".to_owned()),
         (_, rest) if !rest.is_empty() => Some(format!("{{leftover_string,\"{rest}\"}}")),
-        (digits, _) if negative && digits.bytes().any(|digit| digit != b'0') => Some(format!("{{value_negative,{text}}}")),
+        (digits, _) if negative && digits.bytes().any(|digit| digit != b'0') => {
+            Some(format!("{{value_negative,{text}}}"))
+        }
         (digits, _) => {
             let fits = digits.parse::<u64>().is_ok_and(|number| number <= MOST_EXPIRATION);
             (!fits).then(|| format!("{{value_too_large,{digits}}}"))
@@ -128,7 +131,8 @@ mod tests {
 
     #[test]
     fn properties_are_refused_for_what_is_wrong_with_them() {
-        let good = PropertiesBuilder { user_id: Some("me".into()), expiration: Some("60000".into()), ..Default::default() };
+        let good =
+            PropertiesBuilder { user_id: Some("me".into()), expiration: Some("60000".into()), ..Default::default() };
         assert_eq!(check(&good.encode(), "me"), Ok(()));
         let text = check(&good.encode(), "you").unwrap_err().text;
         assert_eq!(text, "PRECONDITION_FAILED - user_id property set to 'me' but authenticated user was 'you'");

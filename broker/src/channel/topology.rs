@@ -4,15 +4,15 @@
 
 use warren_amqp::{FieldTable, ReplyCode, ShortStr, exchange, queue};
 use warren_membership::catalog::{
-    Bind, Binding, Command, DeclareExchange, DeclareQueue, Destination, DestinationName, ExchangeKind, Outcome, Refusal,
-    Verb,
+    Bind, Binding, Command, DeclareExchange, DeclareQueue, Destination, DestinationName, ExchangeKind, Outcome,
+    Refusal, Verb,
 };
 use warren_replication::types::QueueId;
 use warren_shard::step::Local;
 
-use super::arguments::from_wire;
 use super::consume::unique_name;
 use super::{Channel, Waiting};
+use crate::arguments::from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 use crate::connection::ports::ProposalError;
@@ -146,7 +146,8 @@ impl Channel {
             let found = catalog.exchange(&ctx.access.vhost, &destination);
             found.map(|_| Destination::Exchange(destination.clone())).map_err(Fault::from)
         };
-        let bind = self.binding(ctx, source, DestinationName::Exchange(destination), routing_key.as_str(), arguments)?;
+        let bind =
+            self.binding(ctx, source, DestinationName::Exchange(destination), routing_key.as_str(), arguments)?;
         self.change_binding(ctx, bind, place, wanted, ok)
     }
 
@@ -303,8 +304,7 @@ impl Channel {
             }
             other => other?,
         };
-        let binding =
-            Binding { destination, routing_key: bind.routing_key.clone(), arguments: bind.arguments.clone() };
+        let binding = Binding { destination, routing_key: bind.routing_key.clone(), arguments: bind.arguments.clone() };
         let is_bound = {
             let catalog = ctx.broker().catalog();
             match catalog.exchange(&bind.vhost, &bind.exchange) {
@@ -381,7 +381,11 @@ impl Channel {
 
     fn declare_ok(&self, ctx: &mut Context, nowait: bool, name: &str, ready: u64, consumers: u32) {
         let queue = ShortStr::truncated(name);
-        ctx.reply(self.number, nowait, &queue::DeclareOk { queue, message_count: shown(ready), consumer_count: consumers });
+        ctx.reply(
+            self.number,
+            nowait,
+            &queue::DeclareOk { queue, message_count: shown(ready), consumer_count: consumers },
+        );
     }
 
     fn count(&mut self, ctx: &mut Context, queue: QueueId, then: AfterCount) {
@@ -390,7 +394,13 @@ impl Channel {
         ctx.batch.push(queue, Local::Count { connection: ctx.connection, channel: self.number, request });
     }
 
-    pub(super) fn on_counted(&mut self, ctx: &mut Context, request: u64, ready: u64, consumers: u32) -> Result<(), Fault> {
+    pub(super) fn on_counted(
+        &mut self,
+        ctx: &mut Context,
+        request: u64,
+        ready: u64,
+        consumers: u32,
+    ) -> Result<(), Fault> {
         let then = match self.waiting.take() {
             Some(Waiting::Count { request: asked, then }) if asked == request => then,
             other => {

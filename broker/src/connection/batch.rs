@@ -28,7 +28,8 @@ impl Batch {
     /// A publish of this session. `session` is fixed for its channel number
     /// within one batch, except across [`Batch::push`].
     pub fn publish(&mut self, queue: QueueId, session: Session, sequence: u64, message: Message) {
-        let word = self.joined(queue, Kind::Publish(session.channel), || Local::Publish { session, messages: Vec::new() });
+        let word =
+            self.joined(queue, Kind::Publish(session.channel), || Local::Publish { session, messages: Vec::new() });
         if let Local::Publish { messages, .. } = word {
             messages.push((sequence, message));
         }

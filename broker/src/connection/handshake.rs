@@ -115,7 +115,8 @@ where
         Method::ConnectionOpen(open) => open,
         other => return Err(unexpected(&other, "opening")),
     };
-    let access = enter(front, user, open.virtual_host.as_str()).map_err(|fault| fault.in_method(connection::Open::ID))?;
+    let access =
+        enter(front, user, open.virtual_host.as_str()).map_err(|fault| fault.in_method(connection::Open::ID))?;
     wire.send(&connection::OpenOk::default()).await?;
     info!(user = access.user, vhost = access.vhost, client = name(&start_ok.client_properties), "open");
     Ok(Opened {

@@ -72,5 +72,11 @@ pub trait Routing: Send + Sync {
 
     /// The queues that a message reaches, sorted, each once; `None` without such
     /// an exchange.
-    fn route(&self, vhost: &str, exchange: &str, routing_key: &str, headers: Option<&FieldTable>) -> Option<Vec<QueueId>>;
+    fn route(
+        &self,
+        vhost: &str,
+        exchange: &str,
+        routing_key: &str,
+        headers: Option<&FieldTable>,
+    ) -> Option<Vec<QueueId>>;
 }

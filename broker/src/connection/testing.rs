@@ -191,8 +191,7 @@ impl Queues {
                     queue.ready.insert(queue.next, (message, false));
                     queue.next += 1;
                 }
-                let event =
-                    if refuses { ToChannel::Refused(id, ranges) } else { ToChannel::Confirmed(id, ranges) };
+                let event = if refuses { ToChannel::Refused(id, ranges) } else { ToChannel::Confirmed(id, ranges) };
                 self.tell_channel(session.connection, session.channel, event);
             }
             Local::ChannelClosed { session } => {
@@ -458,7 +457,8 @@ impl Client {
 
     /// The content behind a method: properties and body.
     pub(super) async fn content(&mut self) -> (Bytes, Bytes) {
-        let Some(Frame { payload: Payload::Header(ContentHeader { class, body_size, properties }), .. }) = self.frame().await
+        let Some(Frame { payload: Payload::Header(ContentHeader { class, body_size, properties }), .. }) =
+            self.frame().await
         else {
             panic!("no header");
         };

@@ -69,7 +69,10 @@ async fn the_broker_introduces_itself_as_clients_expect() {
     assert_eq!((start.version_major, start.version_minor), (0, 9));
     assert_eq!(start.mechanisms, "PLAIN AMQPLAIN");
     let properties = start.server_properties;
-    assert_eq!(properties.get("product").and_then(|value| value.as_str().map(str::to_owned)), Some("Warren".to_owned()));
+    assert_eq!(
+        properties.get("product").and_then(|value| value.as_str().map(str::to_owned)),
+        Some("Warren".to_owned())
+    );
     let Some(Value::Table(capabilities)) = properties.get("capabilities") else { panic!("no capabilities") };
     assert_eq!(capabilities.get("publisher_confirms"), Some(Value::Bool(true)));
     assert_eq!(capabilities.get("direct_reply_to"), None);
@@ -78,7 +81,8 @@ async fn the_broker_introduces_itself_as_clients_expect() {
 #[tokio::test]
 async fn a_wrong_password_is_refused_as_the_client_understands_it() {
     let node = Node::new();
-    let text = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.";
+    let text =
+        "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.";
     let mut client = node.raw();
     client.login("guest", "wrong", true).await;
     client.expect_close(403, text).await;
@@ -272,7 +276,8 @@ fn strange() -> impl Strategy<Value = Vec<u8>> {
         }),
         (prop_oneof![Just(20u16), Just(40), Just(50), Just(60), Just(85), Just(90)], 1u16..12).prop_map(
             |(class, method)| {
-                [class.to_be_bytes().as_slice(), (method * 10).to_be_bytes().as_slice(), &[0, 0, 0, 0, 0, 0, 0, 0, 0]].concat()
+                [class.to_be_bytes().as_slice(), (method * 10).to_be_bytes().as_slice(), &[0, 0, 0, 0, 0, 0, 0, 0, 0]]
+                    .concat()
             }
         ),
     ];
@@ -365,7 +370,8 @@ async fn confirms_come_once_each_and_after_returns() {
     }
     let nowhere = basic::Publish { routing_key: short("none"), mandatory: true, ..Default::default() };
     client.publish(1, nowhere, &NO_PROPERTIES, b"back").await;
-    let returned = client.ok(|method| if let Method::BasicReturn(returned) = method { Some(returned) } else { None }).await;
+    let returned =
+        client.ok(|method| if let Method::BasicReturn(returned) = method { Some(returned) } else { None }).await;
     assert_eq!((returned.reply_code, returned.reply_text.as_str()), (312, "NO_ROUTE"));
     assert_eq!(client.content().await.1, "back");
     client.ok(|method| matches!(method, Method::BasicAck(basic::Ack { delivery_tag: 4, .. })).then_some(())).await;
@@ -396,12 +402,8 @@ async fn late_answers_to_an_earlier_use_of_a_channel_number_confirm_nothing() {
 async fn a_publish_that_cannot_be_closes_the_channel_with_rabbitmqs_words() {
     let node = Node::new();
     let mut client = node.channel().await;
-    let internal = exchange::Declare {
-        exchange: short("inside"),
-        kind: short("fanout"),
-        internal: true,
-        ..Default::default()
-    };
+    let internal =
+        exchange::Declare { exchange: short("inside"), kind: short("fanout"), internal: true, ..Default::default() };
     client.send(1, internal).await;
     client.ok(|method| matches!(method, Method::ExchangeDeclareOk(_)).then_some(())).await;
     let expired = PropertiesBuilder { expiration: Some("soon".into()), ..Default::default() }.encode();
@@ -443,7 +445,8 @@ async fn an_alarm_holds_back_publishers_only() {
     client.send(1, basic::Qos::default()).await;
     client.ok(|method| matches!(method, Method::BasicQosOk(_)).then_some(())).await;
     client.publish_to(1, "q", b"x").await;
-    let blocked = client.ok(|method| if let Method::ConnectionBlocked(blocked) = method { Some(blocked) } else { None }).await;
+    let blocked =
+        client.ok(|method| if let Method::ConnectionBlocked(blocked) = method { Some(blocked) } else { None }).await;
     assert_eq!(blocked.reason, "low on disk");
     client.send(1, basic::Qos::default()).await;
     node.broker.alarm(None);
@@ -553,7 +556,8 @@ async fn consumers_are_refused_and_cancelled_as_in_rabbitmq() {
     client.send(1, basic::Cancel { consumer_tag: short("c"), nowait: false }).await;
     client.ok(|method| matches!(method, Method::BasicCancelOk(_)).then_some(())).await;
     client.send(1, basic::Consume { queue: short("q"), ..Default::default() }).await;
-    let named = client.ok(|method| if let Method::BasicConsumeOk(ok) = method { Some(ok.consumer_tag) } else { None }).await;
+    let named =
+        client.ok(|method| if let Method::BasicConsumeOk(ok) = method { Some(ok.consumer_tag) } else { None }).await;
     assert!(named.as_str().starts_with("amq.ctag-"));
 
     other.open_channel(1).await;
@@ -592,7 +596,8 @@ async fn gets_take_one_message_and_recover_gives_all_back() {
     client.ok(|method| matches!(method, Method::BasicRecoverOk(_)).then_some(())).await;
     node.broker.until("it is back", |broker| broker.counts("q") == (2, 0)).await;
     client.send(1, queue::Purge { queue: short("q"), ..Default::default() }).await;
-    let purged = client.ok(|method| if let Method::QueuePurgeOk(ok) = method { Some(ok.message_count) } else { None }).await;
+    let purged =
+        client.ok(|method| if let Method::QueuePurgeOk(ok) = method { Some(ok.message_count) } else { None }).await;
     assert_eq!(purged, 2);
     client.send(1, basic::Recover { requeue: false }).await;
     client.expect_close(540, "NOT_IMPLEMENTED - requeue=false").await;
@@ -665,7 +670,8 @@ async fn topology_errors_have_rabbitmqs_codes_and_words() {
     client.open_channel(1).await;
     let arguments = FieldTable::from([("x-priority", Value::from("high"))]);
     client.send(1, basic::Consume { queue: short("q"), arguments, ..Default::default() }).await;
-    let text = "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got longstr\"";
+    let text =
+        "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got longstr\"";
     client.expect_channel_close(1, 406, text).await;
     client.open_channel(1).await;
     // Unbinding what is not there succeeds.

@@ -19,9 +19,8 @@ pub(super) async fn ensure(membership: &Membership, users: &UserConfig) -> Resul
         return Ok(());
     }
     let user = users.default_user.clone();
-    let password_hash = auth::hash(users.default_password.clone())
-        .await
-        .map_err(|error| NodeError::FirstUser(error.to_string()))?;
+    let password_hash =
+        auth::hash(users.default_password.clone()).await.map_err(|error| NodeError::FirstUser(error.to_string()))?;
     let tags = BTreeSet::from(["administrator".to_owned()]);
     let permissions = Permissions::all();
     for command in [

@@ -25,6 +25,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use warren_membership::{Membership, MembershipError};
+use warren_replication::types::Moment;
+use warren_shard::step::Input;
 use warren_store::StoreError;
 
 use crate::auth::Passwords;
@@ -168,6 +170,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     if tokio::time::timeout(CLOSE_CLIENTS, clients).await.is_err() {
         info!("some clients did not say good-bye in time");
     }
+    // Shards deliver to consumers of other nodes until they know that the lease
+    // has ended; only then may successors be told not to wait for it (§6.5).
+    membership.give_up_lease();
+    shards.catalog(Input::Lease(Moment(0)));
+    shards.statuses().await;
     if ended.is_ok() && tokio::time::timeout(HAND_OVER, membership.shutdown()).await.is_err() {
         error!("queues were not handed over in time; the other nodes will elect without this one");
     }

@@ -29,13 +29,9 @@ impl Proposals {
     fn command(&self, queue: QueueId, wish: Wish) -> Command {
         match wish {
             Wish::Isr { from, isr } => Command::ChangeIsr { queue, epoch: from.epoch, version: from.version, isr },
-            Wish::Resign(from) => Command::Resign {
-                queue,
-                epoch: from.epoch,
-                version: from.version,
-                live: self.live(),
-                released: false,
-            },
+            Wish::Resign(from) => {
+                Command::Resign { queue, epoch: from.epoch, version: from.version, live: self.live(), released: false }
+            }
             Wish::DeleteUnused => Command::DeleteQueue { queue },
         }
     }

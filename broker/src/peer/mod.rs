@@ -6,10 +6,10 @@
 //! * `state.rs`: which streams there are, and when a link is up.
 //!
 //! A link is *up* while this node's stream to a peer's process is welcomed and
-//! that same process's stream to this node is greeted. Shards hear of every
-//! change, in order with the words: words that were said before a link came up
-//! never reach the other side after it, except those that were on their way
-//! already, and those come before the first new one.
+//! that same process's stream to this node is greeted. When one of the two ends
+//! the other is ended with it, so what was said before a link came up never
+//! reaches the other side after it. Shards hear of every change, in order with
+//! the words.
 
 mod incoming;
 mod outgoing;

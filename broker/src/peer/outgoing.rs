@@ -62,6 +62,7 @@ pub(super) struct Waiting {
     bytes: Arc<AtomicUsize>,
     budget: usize,
     overflow: Notify,
+    reset: Notify,
 }
 
 impl Waiting {
@@ -69,11 +70,16 @@ impl Waiting {
         let (queue, receiver) = mpsc::unbounded_channel();
         let bytes = Arc::new(AtomicUsize::new(0));
         let turns = Turns { hello: Some(hello), receiver, bytes: bytes.clone(), rest: VecDeque::new() };
-        (Arc::new(Self { queue, bytes, budget, overflow: Notify::new() }), turns)
+        (Arc::new(Self { queue, bytes, budget, overflow: Notify::new(), reset: Notify::new() }), turns)
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
+    }
+
+    /// Ends the stream, with what waits for it.
+    pub(super) fn reset(&self) {
+        self.reset.notify_one();
     }
 
     fn put(&self, words: Vec<(QueueId, QueueWord)>) {
@@ -160,6 +166,8 @@ enum DialError {
     Overflow(usize),
     #[error("it ended the stream")]
     Ended,
+    #[error("its own stream ended")]
+    Halved,
 }
 
 /// Keeps one dialer for each peer in the list.
@@ -260,6 +268,7 @@ async fn speak(
     let _guard = Guard { links, node, stream };
     tokio::select! {
         () = waiting.overflow.notified() => Err(DialError::Overflow(config.budget)),
+        () = waiting.reset.notified() => Err(DialError::Halved),
         answer = async { while answers.message().await?.is_some() {} Ok::<_, Status>(()) } => {
             answer?;
             Err(DialError::Ended)

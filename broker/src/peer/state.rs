@@ -144,8 +144,10 @@ impl Peers {
     }
 
     /// Changes a peer's streams, and tells the shards what that makes of the
-    /// link: a link whose streams are not the ones that it came up with is down,
-    /// and up again if there are two.
+    /// link: a link whose streams are not the ones that it came up with is down.
+    /// It takes the stream that is left with it, since words that were said
+    /// before would otherwise come out of it after the next link came up (§6.8);
+    /// so each time that a link is up has two streams of its own.
     fn change<T>(&self, node: NodeId, change: impl FnOnce(&mut Peer) -> T) -> T {
         let mut peers = self.peers.lock();
         let peer = peers.entry(node).or_default();
@@ -154,6 +156,7 @@ impl Peers {
         if peer.pair() != streams {
             if let Some((link, process)) = peer.up.take().zip(before) {
                 link.close();
+                peer.end(streams);
                 self.events.down(process);
                 tracing::info!(node = %node, boot = %process.boot, "link down");
             }
@@ -190,6 +193,15 @@ impl Peer {
         self.outgoing = None;
         self.incoming = None;
         Ok(())
+    }
+
+    /// Ends what is left of these two streams.
+    fn end(&mut self, (outgoing, incoming): (Option<u64>, Option<u64>)) {
+        if let Some((_, waiting)) = self.outgoing.take_if(|(stream, _)| Some(*stream) == outgoing) {
+            waiting.reset();
+        }
+        // The next words of an incoming stream that is not current end it.
+        self.incoming.take_if(|stream| Some(*stream) == incoming);
     }
 
     fn pair(&self) -> (Option<u64>, Option<u64>) {

@@ -193,6 +193,33 @@ async fn a_link_needs_both_directions() {
     b.up().await;
 }
 
+/// §6.8: what was said in one life of a link never comes out in the next one,
+/// also when only the other direction's stream broke.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_stream_takes_the_other_one_with_it() {
+    let a = Node::start(process(1, 1), None, |config| config.budget = 1 << 20).await;
+    let b = Node::start(process(2, 1), None, |_| {}).await;
+    a.knows(&[&b], &[2]);
+    b.knows(&[&a], &[1]);
+    let (_, to_b) = a.up().await;
+    let (_, first_to_a) = b.up().await;
+    // More than a's budget waits for b at once, so a resets its stream to b; only that one.
+    let overflowed = async {
+        while a.events.told.lock().downs.is_empty() {
+            (0..3).for_each(|number| to_b.send(vec![large(number, 2 << 20)]));
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, overflowed).await.unwrap();
+    b.events.until("b's link down", |told| (!told.downs.is_empty()).then_some(())).await;
+    a.events.until("a's link up again", |told| (told.ups.len() == 2).then_some(())).await;
+    let to_a = b.events.until("b's link up again", |told| told.link.clone()).await;
+    first_to_a.send(vec![durable(7)]);
+    to_a.send(vec![durable(8)]);
+    a.events.until("the new word", |told| (!told.words.is_empty()).then_some(())).await;
+    assert_eq!(indices(&a.events.told.lock()), [8]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_turn_goes_in_several_messages_and_arrives_whole() {
     let (a, b) = pair().await;

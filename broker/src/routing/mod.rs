@@ -76,7 +76,13 @@ impl Routing for Routes {
         self.table.read().reads_headers(vhost, exchange)
     }
 
-    fn route(&self, vhost: &str, exchange: &str, routing_key: &str, headers: Option<&FieldTable>) -> Option<Vec<QueueId>> {
+    fn route(
+        &self,
+        vhost: &str,
+        exchange: &str,
+        routing_key: &str,
+        headers: Option<&FieldTable>,
+    ) -> Option<Vec<QueueId>> {
         self.table.read().route(vhost, exchange, routing_key, headers)
     }
 }

@@ -13,7 +13,7 @@ use super::fanout::Fanout;
 use super::headers::Headers;
 use super::targets::Found;
 use super::topic::Topic;
-use crate::channel::arguments::from_wire;
+use crate::arguments::from_wire;
 
 /// All vhosts by name.
 #[derive(Debug, Default)]
@@ -173,7 +173,9 @@ impl Table {
         match vhost.exchanges.get(exchange) {
             Some(Exchange::Headers(_)) => true,
             // Exchanges bound to exchanges are rare: then any may be behind.
-            Some(_) => vhost.chains > 0 && vhost.exchanges.values().any(|exchange| matches!(exchange, Exchange::Headers(_))),
+            Some(_) => {
+                vhost.chains > 0 && vhost.exchanges.values().any(|exchange| matches!(exchange, Exchange::Headers(_)))
+            }
             None => false,
         }
     }

@@ -26,7 +26,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut world = Self { state: State::default(), routes: Routes::new() };
-        let me = Command::Register { name: "a".into(), process: ME, nonce: 1, addresses: Addresses::default(), voter: true };
+        let me =
+            Command::Register { name: "a".into(), process: ME, nonce: 1, addresses: Addresses::default(), voter: true };
         world.apply(&me);
         world.apply(&Command::PutVhost { name: "/".into() });
         world
@@ -136,7 +137,8 @@ fn headers_are_read_where_a_headers_exchange_can_be_met() {
     let wanted = Bind { arguments: Arguments::from([("a".into(), Value::I32(1))]), ..to_queue("amq.headers", "q", "") };
     world.apply(&Command::Bind(wanted));
     assert!(world.routes.reads_headers("/", "amq.headers") && !world.routes.reads_headers("/", "amq.fanout"));
-    let route = |world: &World, exchange: &str, headers: FieldTable| world.routes.route("/", exchange, "", Some(&headers));
+    let route =
+        |world: &World, exchange: &str, headers: FieldTable| world.routes.route("/", exchange, "", Some(&headers));
     assert_eq!(route(&world, "amq.headers", FieldTable::from([("a", Wire::from(1))])), Some(vec![queue]));
     assert_eq!(route(&world, "amq.headers", FieldTable::from([("a", Wire::from(2))])), Some(vec![]));
     assert_eq!(world.route("amq.headers", ""), Some(vec![]));
@@ -212,15 +214,24 @@ fn naive(state: &State, exchange: &str, key: &str, seen: &mut BTreeSet<String>) 
 
 fn command() -> impl Strategy<Value = Command> {
     let names = prop::sample::select(vec!["x1", "x2", "x3", "amq.topic", "amq.headers"]);
-    let kinds = prop::sample::select(vec![ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Headers]);
+    let kinds = prop::sample::select(vec![
+        ExchangeKind::Direct,
+        ExchangeKind::Fanout,
+        ExchangeKind::Topic,
+        ExchangeKind::Headers,
+    ]);
     let queues = prop::sample::select(vec!["q1", "q2", "q3"]);
     let keys = prop::sample::select(vec!["k", "l", "*", "#"]);
-    let bind = (names.clone(), queues.clone(), names.clone(), keys, 0u8..4, 0i32..2).prop_map(|(from, queue, to, key, kind, extra)| {
-        let destination = if kind & 1 == 0 { DestinationName::Queue(queue.into()) } else { DestinationName::Exchange(to.into()) };
-        let arguments = if extra == 0 { Arguments::new() } else { Arguments::from([("n".to_owned(), Value::I32(extra))]) };
-        let bind = Bind { arguments, ..binding(from, destination, key) };
-        if kind & 2 == 0 { Command::Bind(bind) } else { Command::Unbind(bind) }
-    });
+    let bind = (names.clone(), queues.clone(), names.clone(), keys, 0u8..4, 0i32..2).prop_map(
+        |(from, queue, to, key, kind, extra)| {
+            let destination =
+                if kind & 1 == 0 { DestinationName::Queue(queue.into()) } else { DestinationName::Exchange(to.into()) };
+            let arguments =
+                if extra == 0 { Arguments::new() } else { Arguments::from([("n".to_owned(), Value::I32(extra))]) };
+            let bind = Bind { arguments, ..binding(from, destination, key) };
+            if kind & 2 == 0 { Command::Bind(bind) } else { Command::Unbind(bind) }
+        },
+    );
     prop_oneof![
         3 => (names.clone(), kinds).prop_map(|(name, kind)| exchange(name, kind)),
         1 => names.prop_map(|name| Command::DeleteExchange { vhost: "/".into(), name: name.into(), if_unused: false }),

@@ -154,7 +154,7 @@ impl Shards {
     pub fn catalog(&self, input: Input) {
         match &input {
             Input::Lease(until) => {
-                self.inner.lease.fetch_max(until.0, Relaxed);
+                self.inner.lease.store(until.0, Relaxed);
             }
             Input::Queue(info) => return self.of(info.queue).put(Mail::Input(input)),
             Input::Deleted(queue) => return self.of(*queue).put(Mail::Input(input)),

@@ -17,7 +17,9 @@ impl State {
             }
             Command::ClearPermissions { user, vhost } => self.set_permissions(user, vhost, None, changes),
             Command::DeclareExchange(declare) => self.declare_exchange(declare, changes),
-            Command::DeleteExchange { vhost, name, if_unused } => self.delete_exchange(vhost, name, *if_unused, changes),
+            Command::DeleteExchange { vhost, name, if_unused } => {
+                self.delete_exchange(vhost, name, *if_unused, changes)
+            }
             Command::DeclareQueue(declare) => self.declare_queue(declare, changes),
             Command::DeleteQueue { queue } => {
                 self.remove_queue(*queue, changes);
@@ -45,18 +47,14 @@ impl State {
             Command::ChangeIsr { queue, epoch, version, isr } => {
                 self.change_isr(*queue, (*epoch, *version), isr, changes)
             }
-            Command::Elect { dead, live, unwilling, queues } => {
-                Ok(self.elect(dead, live, unwilling, queues, changes))
-            }
+            Command::Elect { dead, live, unwilling, queues } => Ok(self.elect(dead, live, unwilling, queues, changes)),
             Command::Handover { queue, epoch, version, to, live, released } => {
                 self.hand_over(*queue, (*epoch, *version), *to, live, *released, changes)
             }
             Command::Resign { queue, epoch, version, live, released } => {
                 self.resign(*queue, (*epoch, *version), live, *released, changes)
             }
-            Command::Retire { queue, epoch, version, node } => {
-                self.retire(*queue, (*epoch, *version), *node, changes)
-            }
+            Command::Retire { queue, epoch, version, node } => self.retire(*queue, (*epoch, *version), *node, changes),
         }
     }
 

@@ -66,7 +66,9 @@ pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
     for (key, value) in &declare.arguments {
         let fault = match key.as_str() {
             "x-queue-type" => one_of(value, TYPES, |text| format!("\"unsupported queue type '{text}'\"")),
-            "x-queue-mode" => one_of(value, &["default", "lazy"], |text| format!("\"unsupported queue mode '{text}'\"")),
+            "x-queue-mode" => {
+                one_of(value, &["default", "lazy"], |text| format!("\"unsupported queue mode '{text}'\""))
+            }
             "x-queue-version" => match value.as_integer() {
                 Some(1 | 2) => None,
                 Some(n) if n < 0 => Some(format!("{{value_negative,{n}}}")),

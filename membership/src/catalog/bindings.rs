@@ -25,7 +25,9 @@ impl State {
         let source = bind.exchange.clone();
         match &binding.destination {
             Destination::Queue(id) => self.queues.get_mut(id).map(|queue| queue.bound_to.insert(source)),
-            Destination::Exchange(name) => vhost.exchanges.get_mut(name).map(|exchange| exchange.bound_to.insert(source)),
+            Destination::Exchange(name) => {
+                vhost.exchanges.get_mut(name).map(|exchange| exchange.bound_to.insert(source))
+            }
         };
         changes.push(Change::Bound(told(&bind.vhost, &bind.exchange, binding)));
         Ok(Outcome::Done)
@@ -132,7 +134,8 @@ impl State {
 /// The bindings from the first one on that leads to the destination: they are
 /// ordered by it, so that one queue's are found without a walk through all.
 fn to<'a>(bindings: &'a BTreeSet<Binding>, destination: &Destination) -> impl Iterator<Item = &'a Binding> {
-    let first = Binding { destination: destination.clone(), routing_key: String::new(), arguments: super::Arguments::new() };
+    let first =
+        Binding { destination: destination.clone(), routing_key: String::new(), arguments: super::Arguments::new() };
     bindings.range(first..)
 }
 

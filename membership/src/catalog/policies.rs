@@ -39,7 +39,8 @@ impl Policies {
             .into_iter()
             .map(|policy| Ranked { pattern: Pattern::new(policy.pattern.clone()), policy })
             .collect();
-        ranked.sort_by(|a, b| b.policy.priority.cmp(&a.policy.priority).then_with(|| a.policy.name.cmp(&b.policy.name)));
+        ranked
+            .sort_by(|a, b| b.policy.priority.cmp(&a.policy.priority).then_with(|| a.policy.name.cmp(&b.policy.name)));
         Self { revision, ranked }
     }
 
@@ -66,7 +67,14 @@ impl Policies {
 impl State {
     /// The plan of a queue: by the policy in force for it, else the default.
     /// What clients may ask for with arguments comes on top.
-    pub(super) fn plan_of(&self, vhost: &str, name: &str, durable: bool, exclusive: bool, arguments: &Arguments) -> Arc<Plan> {
+    pub(super) fn plan_of(
+        &self,
+        vhost: &str,
+        name: &str,
+        durable: bool,
+        exclusive: bool,
+        arguments: &Arguments,
+    ) -> Arc<Plan> {
         let policy = self.policies.matching(vhost, name).next().filter(|_| !exclusive);
         let mut plan = policy.map_or_else(|| Plan::unnamed(durable && !exclusive), Policy::plan);
         if arguments::is_quorum(arguments) {

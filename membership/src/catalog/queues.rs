@@ -219,7 +219,11 @@ impl State {
         Ok(Some(id))
     }
 
-    pub(super) fn declare_queue(&mut self, declare: &DeclareQueue, changes: &mut Vec<Change>) -> Result<Outcome, Refusal> {
+    pub(super) fn declare_queue(
+        &mut self,
+        declare: &DeclareQueue,
+        changes: &mut Vec<Change>,
+    ) -> Result<Outcome, Refusal> {
         if let Some(queue) = self.check_declare_queue(declare)? {
             return Ok(Outcome::Queue { queue, created: false });
         }
@@ -230,7 +234,8 @@ impl State {
         }
         let id = self.last_queue.next();
         let plan = self.plan_of(&declare.vhost, &declare.name, declare.durable, declare.exclusive, &declare.arguments);
-        let target = placement::place(&plan, &self.candidates(&declare.live), declare.owner.process.node, self.last_queue.0);
+        let target =
+            placement::place(&plan, &self.candidates(&declare.live), declare.owner.process.node, self.last_queue.0);
         let live: Vec<Process> = declare.live.iter().filter(|p| self.is_registered(p)).copied().collect();
         let process = |node: &NodeId| live.iter().chain([&declare.owner.process]).find(|p| p.node == *node).copied();
         // At declare the live replicas are in sync: an empty log is so only now (§1).

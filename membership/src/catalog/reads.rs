@@ -166,7 +166,8 @@ impl State {
     #[must_use]
     pub fn needs_election(&self, live: &BTreeSet<Process>) -> bool {
         let leads = |process: &Process| live.contains(process) && self.is_registered(process);
-        self.index.led.keys().any(|leader| !leads(leader)) || self.index.down.iter().any(|id| self.could_lead(*id, live))
+        self.index.led.keys().any(|leader| !leads(leader))
+            || self.index.down.iter().any(|id| self.could_lead(*id, live))
     }
 
     /// Whether a member that may lead the queue is live.
@@ -175,7 +176,8 @@ impl State {
             let assignment = &queue.assignment;
             live.iter().any(|process| {
                 let member = process.member();
-                self.is_registered(process) && (assignment.isr.contains(&member) || assignment.eligible.contains(&member))
+                self.is_registered(process)
+                    && (assignment.isr.contains(&member) || assignment.eligible.contains(&member))
             })
         })
     }

@@ -51,7 +51,12 @@ impl State {
 
     /// Replaces a queue's entry, version and index included (§1: every change
     /// of it is a higher version).
-    pub(super) fn amend(&mut self, id: QueueId, changes: &mut Vec<Change>, change: impl FnOnce(&mut Queue, &mut Assignment)) {
+    pub(super) fn amend(
+        &mut self,
+        id: QueueId,
+        changes: &mut Vec<Change>,
+        change: impl FnOnce(&mut Queue, &mut Assignment),
+    ) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         let before = Amended::from(&*queue);
         let mut assignment = Assignment::clone(&queue.assignment);
@@ -133,10 +138,12 @@ impl State {
         let dead: BTreeSet<Process> = dead.iter().filter(|process| self.is_registered(process)).copied().collect();
         let gone: BTreeSet<Member> = dead.iter().map(|process| process.member()).collect();
 
-        let led_by_gone = self.index.led.iter().filter(|(leader, _)| dead.contains(leader) || !self.is_registered(leader));
+        let led_by_gone =
+            self.index.led.iter().filter(|(leader, _)| dead.contains(leader) || !self.is_registered(leader));
         let mut due: BTreeSet<QueueId> = led_by_gone.flat_map(|(_, queues)| queues).copied().collect();
         due.extend(&self.index.down);
-        let in_epoch = |(id, epoch): &&(QueueId, Epoch)| self.queues.get(id).is_some_and(|q| q.assignment.epoch == *epoch);
+        let in_epoch =
+            |(id, epoch): &&(QueueId, Epoch)| self.queues.get(id).is_some_and(|q| q.assignment.epoch == *epoch);
         due.extend(listed.iter().filter(in_epoch).map(|(id, _)| *id));
 
         let (mut led, mut down) = (0, 0);
@@ -201,7 +208,8 @@ impl State {
                 // Without a leader the set stays as it was; an eligible member
                 // that is elected takes its place (§1).
                 let stays = assignment.isr.contains(&leader.member());
-                let mut isr: BTreeSet<Member> = assignment.isr.iter().filter(|m| stays && !gone.contains(m)).copied().collect();
+                let mut isr: BTreeSet<Member> =
+                    assignment.isr.iter().filter(|m| stays && !gone.contains(m)).copied().collect();
                 isr.insert(leader.member());
                 set_isr(assignment, isr);
             }

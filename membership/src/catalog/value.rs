@@ -180,7 +180,10 @@ mod tests {
 
     #[test]
     fn values_print_for_people() {
-        let table = Arguments::from([("k".into(), Value::I8(-1)), ("l".into(), Value::Array(vec![Value::text("x"), Value::Void]))]);
+        let table = Arguments::from([
+            ("k".into(), Value::I8(-1)),
+            ("l".into(), Value::Array(vec![Value::text("x"), Value::Void])),
+        ]);
         assert_eq!(Value::Table(table).to_string(), "{k=-1,l=[x,void]}");
         assert_eq!(Value::F64(2.5f64.to_bits()).to_string(), "2.5");
     }

@@ -8,9 +8,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use openraft::storage::{LogFlushed, RaftLogStorage};
-use openraft::{
-    AnyError, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageIOError,
-};
+use openraft::{AnyError, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogId, RaftLogReader, StorageIOError};
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, WriteBatch, WriteOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -83,7 +81,10 @@ impl Log {
     }
 
     /// Runs a write on a thread that may block, and waits for it.
-    async fn write(&self, fill: impl FnOnce(&DB, &mut WriteBatch) -> Result<(), StorageError> + Send + 'static) -> Result<(), StorageError> {
+    async fn write(
+        &self,
+        fill: impl FnOnce(&DB, &mut WriteBatch) -> Result<(), StorageError> + Send + 'static,
+    ) -> Result<(), StorageError> {
         let database = self.database.clone();
         let written = tokio::task::spawn_blocking(move || {
             let db = database.rocksdb();

@@ -137,7 +137,8 @@ impl Machine {
     fn stored(&self) -> Result<Option<(SnapshotMeta, Vec<u8>)>, StorageError> {
         let db = self.core.database.rocksdb();
         let column = family(db, STATE)?;
-        let read = |key| db.get_cf(column, key).map_err(|error| StorageIOError::read_snapshot(None, AnyError::new(&error)));
+        let read =
+            |key| db.get_cf(column, key).map_err(|error| StorageIOError::read_snapshot(None, AnyError::new(&error)));
         match (read(META)?, read(DATA)?) {
             (Some(meta), Some(data)) => Ok(Some((decode(&meta)?, data))),
             _ => Ok(None),
@@ -181,11 +182,17 @@ impl RaftStateMachine<TypeConfig> for Machine {
         }
     }
 
-    async fn begin_receiving_snapshot(&mut self) -> Result<Box<<TypeConfig as RaftTypeConfig>::SnapshotData>, StorageError> {
+    async fn begin_receiving_snapshot(
+        &mut self,
+    ) -> Result<Box<<TypeConfig as RaftTypeConfig>::SnapshotData>, StorageError> {
         Ok(Box::default())
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Box<Cursor<Vec<u8>>>) -> Result<(), StorageError> {
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: Box<Cursor<Vec<u8>>>,
+    ) -> Result<(), StorageError> {
         let data = snapshot.into_inner();
         let state = unpack(&data)?;
         save(self.core.database.clone(), meta.clone(), data).await?;

@@ -51,7 +51,11 @@ enum Call {
 }
 
 impl Line {
-    async fn call<Q: Serialize, A: DeserializeOwned, E: std::error::Error>(&self, call: Call, question: &Q) -> Result<A, Failed<E>> {
+    async fn call<Q: Serialize, A: DeserializeOwned, E: std::error::Error>(
+        &self,
+        call: Call,
+        question: &Q,
+    ) -> Result<A, Failed<E>> {
         let unreachable = |error: &dyn std::error::Error| {
             RPCError::Unreachable(Unreachable::new(&AnyError::error(error.to_string())))
         };
@@ -88,7 +92,11 @@ impl RaftNetwork<TypeConfig> for Line {
         })
     }
 
-    async fn vote(&mut self, question: VoteRequest<u64>, _option: RPCOption) -> Result<VoteResponse<u64>, Failed<RaftError<u64>>> {
+    async fn vote(
+        &mut self,
+        question: VoteRequest<u64>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<u64>, Failed<RaftError<u64>>> {
         self.call(Call::Vote, &question).await
     }
 

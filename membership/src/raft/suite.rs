@@ -35,11 +35,8 @@ impl StoreBuilder<TypeConfig, Log, Machine, TempDir> for Builder {
             version: String::new(),
             timing: Timing::default(),
         };
-        let process = Process {
-            node: database.node(),
-            incarnation: database.incarnation(),
-            boot: database.next_boot().unwrap(),
-        };
+        let process =
+            Process { node: database.node(), incarnation: database.incarnation(), boot: database.next_boot().unwrap() };
         let core = Core::new(Parts {
             config,
             process,

@@ -26,11 +26,12 @@ impl Draft {
         self.bytes += message.weight() + 16;
         self.messages.push(message);
         if let Some(Record::Publish { session: last, floor: known, runs }) = self.records.last_mut()
-            && *last == session {
-                *known = floor.max(*known);
-                push_run(runs, sequence);
-                return;
-            }
+            && *last == session
+        {
+            *known = floor.max(*known);
+            push_run(runs, sequence);
+            return;
+        }
         self.records.push(Record::Publish { session, floor, runs: vec![(sequence, sequence)] });
     }
 

@@ -193,11 +193,9 @@ impl Plan {
             None => "No policy matches; the default is in force".to_owned(),
         };
         let body = match &self.placement {
-            Placement::Local => {
-                "the queue lives on the node that declared it, and goes with that node's process. \
+            Placement::Local => "the queue lives on the node that declared it, and goes with that node's process. \
                  A confirm means: on that node's disk."
-                    .to_owned()
-            }
+                .to_owned(),
             Placement::Mirrored(replicas) => format!(
                 "the queue is mirrored on {replicas}; {}. A confirm means: on the disk of every in-sync mirror, \
                  of which there are at least {}. If the leader fails, the first live in-sync mirror takes over.",

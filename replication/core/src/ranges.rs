@@ -67,16 +67,18 @@ impl RangeSet {
         }
         // The usual case: the next number after the last, or beyond it.
         if let Some(mut last) = self.ranges.last_entry()
-            && range.start == *last.get() {
-                *last.get_mut() = range.end;
-                self.len += range.end - range.start;
-                return;
-            }
+            && range.start == *last.get()
+        {
+            *last.get_mut() = range.end;
+            self.len += range.end - range.start;
+            return;
+        }
         let (mut start, mut end) = (range.start, range.end);
         if let Some((&before, &before_end)) = self.ranges.range(..=start).next_back()
-            && before_end >= start {
-                start = before;
-            }
+            && before_end >= start
+        {
+            start = before;
+        }
         while let Some((&other, &other_end)) = self.ranges.range(start..=end).next() {
             self.ranges.remove(&other);
             self.len -= other_end - other;
@@ -106,10 +108,11 @@ impl RangeSet {
         };
         // One that begins below the range keeps what lies below.
         if let Some((_, end)) = self.ranges.range_mut(..range.start).next_back()
-            && *end > range.start {
-                let end = std::mem::replace(end, range.start);
-                cut(self, range.start, end);
-            }
+            && *end > range.start
+        {
+            let end = std::mem::replace(end, range.start);
+            cut(self, range.start, end);
+        }
         while let Some((&start, &end)) = self.ranges.range(range.clone()).next() {
             self.ranges.remove(&start);
             cut(self, start, end);

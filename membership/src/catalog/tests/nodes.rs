@@ -93,7 +93,10 @@ fn the_last_in_sync_disk_makes_room_for_the_eligible_or_stays() {
     for isr in [&[1, 2][..], &[1]] {
         world.change_isr(saved, isr).unwrap();
     }
-    world.ok(Command::ApplyPolicies { revision: 1, policies: vec![policy("p", "lost", 0, Replicas::Count(3), MinInSync::Count(1))] });
+    world.ok(Command::ApplyPolicies {
+        revision: 1,
+        policies: vec![policy("p", "lost", 0, Replicas::Count(3), MinInSync::Count(1))],
+    });
     world.change_isr(lost, &[2]).unwrap();
     assert_eq!(world.shape(lost), "2 [2 3 1] {2} {}");
 
@@ -107,7 +110,8 @@ fn the_last_in_sync_disk_makes_room_for_the_eligible_or_stays() {
 #[test]
 fn a_joining_node_completes_what_lacks_replicas() {
     let mut world = World::of(1);
-    let (mirrored, alone) = (world.declare(DeclareQueue { live: live(&[1]), ..durable("q") }), world.declare(local("t", 1)));
+    let (mirrored, alone) =
+        (world.declare(DeclareQueue { live: live(&[1]), ..durable("q") }), world.declare(local("t", 1)));
     assert_eq!((world.shape(mirrored).as_str(), world.of_queue(mirrored).min_in_sync), ("1 [1] {1} {}", 1));
     world.ok(register(process(2, 1), 2));
     world.ok(register(process(3, 1), 3));
@@ -139,7 +143,10 @@ fn a_node_is_forgotten_when_it_is_dead_and_nothing_depends_on_it() {
 #[test]
 fn the_last_copy_is_given_up_only_with_force() {
     let mut world = World::of(3);
-    world.ok(Command::ApplyPolicies { revision: 1, policies: vec![policy("p", "lost", 0, Replicas::Count(3), MinInSync::Count(1))] });
+    world.ok(Command::ApplyPolicies {
+        revision: 1,
+        policies: vec![policy("p", "lost", 0, Replicas::Count(3), MinInSync::Count(1))],
+    });
     let (lost, stays) = (world.declare(durable("lost")), world.declare(durable("stays")));
     world.change_isr(lost, &[1]).unwrap();
     let text = world.refused(forget(1, live(&[2, 3]), false));
@@ -175,7 +182,10 @@ fn a_cluster_keeps_its_name() {
 #[test]
 fn a_transient_queue_on_its_way_home_keeps_its_last_copy() {
     let mut world = World::of(3);
-    world.ok(Command::ApplyPolicies { revision: 1, policies: vec![policy("p", "", 0, Replicas::All, MinInSync::Count(1))] });
+    world.ok(Command::ApplyPolicies {
+        revision: 1,
+        policies: vec![policy("p", "", 0, Replicas::All, MinInSync::Count(1))],
+    });
     let queue = world.declare(local("t", 1));
     world.ok(Command::ApplyPolicies { revision: 2, policies: vec![] });
     assert_eq!(world.queue(queue).local, Some(process(1, 1)));

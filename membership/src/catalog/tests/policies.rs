@@ -26,7 +26,11 @@ fn the_best_matching_policy_is_in_force() {
     let count = |name, pattern, priority| policy(name, pattern, priority, Replicas::Count(1), MinInSync::Majority);
     let mut elsewhere = count("elsewhere", "", 99);
     elsewhere.vhost = "v".into();
-    apply(&mut world, 1, vec![count("all", "", 0), count("b", "^or", 5), count("a", "ders", 5), count("low", "^orders", 1), elsewhere]);
+    apply(
+        &mut world,
+        1,
+        vec![count("all", "", 0), count("b", "^or", 5), count("a", "ders", 5), count("low", "^orders", 1), elsewhere],
+    );
     for (name, expected) in [("orders", "a"), ("or", "b"), ("my orders", "a"), ("other", "all")] {
         let id = world.declare(durable(name));
         assert_eq!(policy_of(&world, id), expected, "{name}");

@@ -83,7 +83,9 @@ impl Observed {
                     ..durable(&format!("q{name}"))
                 })]
             }
-            Step::Delete(name) => self.pick(name).map(|(queue, _)| Command::DeleteQueue { queue }).into_iter().collect(),
+            Step::Delete(name) => {
+                self.pick(name).map(|(queue, _)| Command::DeleteQueue { queue }).into_iter().collect()
+            }
             Step::Exchange { name, delete: true, .. } => {
                 vec![Command::DeleteExchange { vhost, name: exchange(name), if_unused: false }]
             }
@@ -120,7 +122,11 @@ impl Observed {
                 dead: self.processes(dead),
                 live: self.processes(live & !dead),
                 unwilling: self.processes(unwilling).iter().map(|process| process.node).collect(),
-                queues: listed.and_then(|n| self.pick(n)).map(|(id, queue)| (id, queue.assignment.epoch)).into_iter().collect(),
+                queues: listed
+                    .and_then(|n| self.pick(n))
+                    .map(|(id, queue)| (id, queue.assignment.epoch))
+                    .into_iter()
+                    .collect(),
             }],
             Step::Move { queue, to, live, resign, released } => {
                 let Some((queue, found)) = self.pick(queue) else { return vec![] };
@@ -136,7 +142,9 @@ impl Observed {
                 let fresh = Process { incarnation: Incarnation(1000 + self.runs), boot: Boot(1), node: node(n) };
                 vec![register(fresh, self.runs)]
             }
-            Step::Forget { node: n, force } => vec![Command::Forget { node: node(n), live: self.processes(!(1 << n)), force }],
+            Step::Forget { node: n, force } => {
+                vec![Command::Forget { node: node(n), live: self.processes(!(1 << n)), force }]
+            }
             Step::Policies { kind, min } => {
                 let replicas = match kind {
                     0 => Replicas::All,
@@ -151,7 +159,9 @@ impl Observed {
             }
             Step::Reconfigure => next_reconfiguration(&self.state, &self.processes(u8::MAX).into_iter().collect(), 9),
             Step::Drop { node, process: true } => vec![Command::DropProcess { process: current(node) }],
-            Step::Drop { node, .. } => vec![Command::DropOwned { owner: Owner { process: current(node), connection: 1 } }],
+            Step::Drop { node, .. } => {
+                vec![Command::DropOwned { owner: Owner { process: current(node), connection: 1 } }]
+            }
         }
     }
 

@@ -39,7 +39,8 @@ fn a_redeclared_queue_must_be_the_same() {
         ),
     ];
     for (declare, argument, difference) in cases {
-        let expected = format!("PRECONDITION_FAILED - inequivalent arg {argument} for queue 'q' in vhost '/': {difference}");
+        let expected =
+            format!("PRECONDITION_FAILED - inequivalent arg {argument} for queue 'q' in vhost '/': {difference}");
         assert_eq!(world.refused(Command::DeclareQueue(declare)), expected);
     }
     let mut more = same;
@@ -74,7 +75,9 @@ fn arguments_are_checked_when_a_queue_is_made() {
         let expected = format!("PRECONDITION_FAILED - invalid arg '{key}' for queue 'q' in vhost '/': {fault}");
         assert_eq!(world.refused(Command::DeclareQueue(with(key, value))), expected);
     }
-    for (key, value) in [("x-queue-version", Value::U8(2)), ("x-ha-policy", Value::text("all")), ("anything", Value::Void)] {
+    for (key, value) in
+        [("x-queue-version", Value::U8(2)), ("x-ha-policy", Value::text("all")), ("anything", Value::Void)]
+    {
         let id = world.declare(with(key, value));
         world.ok(Command::DeleteQueue { queue: id });
     }
@@ -145,7 +148,11 @@ fn an_exclusive_queue_is_its_connections() {
 #[test]
 fn what_does_not_last_lives_on_the_declaring_node() {
     let mut world = World::of(3);
-    for declare in [exclusive("x"), DeclareQueue { durable: true, ..exclusive("dx") }, DeclareQueue { durable: false, ..durable("t") }] {
+    for declare in [
+        exclusive("x"),
+        DeclareQueue { durable: true, ..exclusive("dx") },
+        DeclareQueue { durable: false, ..durable("t") },
+    ] {
         let id = world.declare(declare);
         assert_eq!(world.shape(id), "1 [1] {1} {}");
         assert_eq!(world.queue(id).local, Some(process(1, 1)));

@@ -34,7 +34,9 @@ fn an_invalid_change_ends_with_a_higher_version_too() {
     let (mut world, id) = mirrored(2);
     world.change_isr(id, &[1]).unwrap();
     world.ok(register(Process { incarnation: Incarnation(7), ..process(2, 1) }, 9));
-    for (isr, why) in [(&[2, 3][..], "leader is always in sync"), (&[1, 4], "no replica"), (&[1, 2], "another disk"), (&[], "leader")] {
+    for (isr, why) in
+        [(&[2, 3][..], "leader is always in sync"), (&[1, 4], "no replica"), (&[1, 2], "another disk"), (&[], "leader")]
+    {
         let (epoch, version) = compared(&world, id);
         let before = world.shape(id);
         let refusal = world.change_isr(id, isr).unwrap_err().text();
@@ -60,7 +62,9 @@ fn below_the_minimum_those_that_leave_stay_safe_to_lead() {
         assert_eq!(world.shape(id), shape);
     }
     let (mut world, id) = mirrored(3);
-    for (isr, shape) in [(&[1, 2][..], "1 [1 2 3] {1 2} {3}"), (&[1], "1 [1 2 3] {1} {2 3}"), (&[1, 3], "1 [1 2 3] {1 3} {2}")] {
+    for (isr, shape) in
+        [(&[1, 2][..], "1 [1 2 3] {1 2} {3}"), (&[1], "1 [1 2 3] {1} {2 3}"), (&[1, 3], "1 [1 2 3] {1 3} {2}")]
+    {
         world.change_isr(id, isr).unwrap();
         assert_eq!(world.shape(id), shape);
     }
@@ -172,7 +176,8 @@ fn one_command_serves_all_queues_of_a_dead_node() {
 #[test]
 fn listed_queues_are_elected_for_in_their_epoch_only() {
     let (mut world, id) = mirrored(2);
-    let listed = |epoch| Command::Elect { dead: vec![], live: live(&[1, 2, 3]), unwilling: vec![], queues: vec![(id, epoch)] };
+    let listed =
+        |epoch| Command::Elect { dead: vec![], live: live(&[1, 2, 3]), unwilling: vec![], queues: vec![(id, epoch)] };
     world.ok(listed(Epoch(7)));
     assert_eq!(world.of_queue(id).epoch, Epoch(1));
     world.ok(listed(Epoch(1)));
@@ -187,7 +192,12 @@ fn a_handover_goes_to_an_in_sync_member_and_needs_no_wait_once_released() {
     world.change_isr(id, &[1, 3]).unwrap();
     let (epoch, version) = compared(&world, id);
     let to = |to, live, released| Command::Handover { queue: id, epoch, version, to, live, released };
-    for (target, among) in [(Some(NodeId(2)), live(&[1, 2, 3])), (Some(NodeId(3)), live(&[1, 2])), (Some(NodeId(1)), live(&[1])), (None, live(&[1, 2]))] {
+    for (target, among) in [
+        (Some(NodeId(2)), live(&[1, 2, 3])),
+        (Some(NodeId(3)), live(&[1, 2])),
+        (Some(NodeId(1)), live(&[1])),
+        (None, live(&[1, 2])),
+    ] {
         let text = world.refused(to(target, among, true));
         assert!(text.contains("no other in-sync replica"), "{text}");
     }

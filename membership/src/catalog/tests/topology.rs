@@ -62,13 +62,22 @@ fn a_redeclared_exchange_must_be_the_same() {
     assert!(world.state.check_declare_exchange(&first).unwrap());
     world.ok(Command::DeclareExchange(exchange("amq.topic", ExchangeKind::Topic)));
     let cases = [
-        (DeclareExchange { kind: ExchangeKind::Direct, ..first.clone() }, "'type'", "received 'direct' but current is 'topic'"),
+        (
+            DeclareExchange { kind: ExchangeKind::Direct, ..first.clone() },
+            "'type'",
+            "received 'direct' but current is 'topic'",
+        ),
         (DeclareExchange { durable: false, ..first.clone() }, "'durable'", "received 'false' but current is 'true'"),
-        (DeclareExchange { auto_delete: true, ..first.clone() }, "'auto_delete'", "received 'true' but current is 'false'"),
+        (
+            DeclareExchange { auto_delete: true, ..first.clone() },
+            "'auto_delete'",
+            "received 'true' but current is 'false'",
+        ),
         (DeclareExchange { internal: true, ..first }, "'internal'", "received 'true' but current is 'false'"),
     ];
     for (declare, argument, difference) in cases {
-        let expected = format!("PRECONDITION_FAILED - inequivalent arg {argument} for exchange 'x' in vhost '/': {difference}");
+        let expected =
+            format!("PRECONDITION_FAILED - inequivalent arg {argument} for exchange 'x' in vhost '/': {difference}");
         assert_eq!(world.refused(Command::DeclareExchange(declare)), expected);
     }
 }
@@ -77,15 +86,24 @@ fn a_redeclared_exchange_must_be_the_same() {
 fn system_exchanges_are_the_brokers() {
     let mut world = World::of(1);
     let refusals = [
-        (Command::DeclareExchange(exchange("", ExchangeKind::Direct)), "ACCESS_REFUSED - operation not permitted on the default exchange"),
+        (
+            Command::DeclareExchange(exchange("", ExchangeKind::Direct)),
+            "ACCESS_REFUSED - operation not permitted on the default exchange",
+        ),
         (
             Command::DeclareExchange(exchange("amq.x", ExchangeKind::Direct)),
             "ACCESS_REFUSED - exchange name 'amq.x' contains reserved prefix 'amq.*'",
         ),
         (delete("", false), "ACCESS_REFUSED - operation not permitted on the default exchange"),
-        (delete("amq.direct", false), "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed"),
+        (
+            delete("amq.direct", false),
+            "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed",
+        ),
         (Command::Bind(bind("", "q", "k")), "ACCESS_REFUSED - operation not permitted on the default exchange"),
-        (Command::Bind(to_exchange("amq.direct", "")), "ACCESS_REFUSED - operation not permitted on the default exchange"),
+        (
+            Command::Bind(to_exchange("amq.direct", "")),
+            "ACCESS_REFUSED - operation not permitted on the default exchange",
+        ),
     ];
     for (command, text) in refusals {
         assert_eq!(world.refused(command), text);
@@ -141,7 +159,10 @@ fn an_auto_delete_exchange_goes_with_its_last_binding() {
     let mut world = World::of(1);
     world.declare(durable("q"));
     for name in ["outer", "inner"] {
-        world.ok(Command::DeclareExchange(DeclareExchange { auto_delete: true, ..exchange(name, ExchangeKind::Fanout) }));
+        world.ok(Command::DeclareExchange(DeclareExchange {
+            auto_delete: true,
+            ..exchange(name, ExchangeKind::Fanout)
+        }));
     }
     world.ok(Command::Bind(to_exchange("outer", "inner")));
     world.ok(Command::Bind(bind("inner", "q", "1")));
@@ -181,7 +202,9 @@ fn if_unused_asks_for_bindings_from_the_exchange() {
 fn headers_bindings_are_checked() {
     let mut world = World::of(1);
     world.declare(durable("q"));
-    let with = |value| Command::Bind(Bind { arguments: Arguments::from([("x-match".into(), value)]), ..bind("amq.headers", "q", "") });
+    let with = |value| {
+        Command::Bind(Bind { arguments: Arguments::from([("x-match".into(), value)]), ..bind("amq.headers", "q", "") })
+    };
     for good in ["all", "any", "all-with-x", "any-with-x"] {
         world.ok(with(Value::text(good)));
     }

@@ -35,7 +35,9 @@ impl<'de> Deserializer<'de> for Toml {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match self {
-            Self::Text(text) => IntoDeserializer::<Error>::into_deserializer(text).deserialize_enum(name, variants, visitor),
+            Self::Text(text) => {
+                IntoDeserializer::<Error>::into_deserializer(text).deserialize_enum(name, variants, visitor)
+            }
             _ => panic!("an enum is text here"),
         }
     }

@@ -45,7 +45,11 @@ mod tests {
     #[test]
     fn tables_keep_names_types_and_nesting() {
         let inner = FieldTable::from([("a", Wire::from(true))]);
-        let table = FieldTable::from([("x-max-length", Wire::from(5)), ("t", Wire::from(inner)), ("x-max-length", Wire::from(6))]);
+        let table = FieldTable::from([
+            ("x-max-length", Wire::from(5)),
+            ("t", Wire::from(inner)),
+            ("x-max-length", Wire::from(6)),
+        ]);
         let arguments = from_wire(&table);
         assert_eq!(arguments.get("x-max-length"), Some(&Value::I32(5)));
         assert_eq!(arguments.get("t"), Some(&Value::Table(Arguments::from([("a".to_owned(), Value::Bool(true))]))));
