@@ -1,14 +1,14 @@
 //! The leader side of a queue: words of entry nodes in, proposals for the log
 //! and words for entry nodes out; and what commits, carried into the queue.
 
+mod questions;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 use warren_queue::{Leave, Options, Queue, Ready};
 use warren_replication::ledger::Ledger;
-use warren_replication::message::{
-    ConsumeOutcome, ConsumerSpec, Delivery, Held, SettleReason, ToEntry, ToLeader,
-};
+use warren_replication::message::{ConsumeOutcome, ConsumerSpec, Delivery, Held, SettleReason, ToEntry, ToLeader};
 use warren_replication::replica::Replica;
 use warren_replication::step::{Action, Committed, Proposal};
 use warren_replication::types::{
@@ -19,6 +19,7 @@ use crate::bodies::{Bodies, Budget, Wanted};
 use crate::outbox::Outbox;
 use crate::settings::Settings;
 use crate::takeover::{Takeover, Waits};
+use questions::{Question, Questions};
 
 /// Offsets of one settle record of a purge.
 const PURGE_BATCH: usize = 65_536;
@@ -71,22 +72,18 @@ pub(crate) struct Log<'a> {
 }
 
 impl Log<'_> {
-    fn propose(&mut self, proposal: Proposal) {
+    /// Puts something into the log; the index of the entry that holds it.
+    fn propose(&mut self, proposal: Proposal) -> Index {
+        let before = self.replica.last();
         self.replica.propose(self.now, proposal, self.actions);
+        let last = self.replica.last();
+        // It may have filled the entry, which is sealed then.
+        if last == before { last.index.next() } else { last.index }
     }
 
     fn ledger(&self) -> &Ledger {
         self.replica.ledger()
     }
-}
-
-#[derive(Debug)]
-struct Purge {
-    from: Process,
-    request: u64,
-    messages: u64,
-    /// Not committed yet.
-    rest: Ready,
 }
 
 #[derive(Debug)]
@@ -104,8 +101,7 @@ pub(crate) struct Leader {
     waiting: VecDeque<(Process, ToLeader)>,
     /// Who else wants to hear that an offset is settled, beside its holder.
     askers: FxHashMap<u64, Vec<Process>>,
-    gets: VecDeque<ConsumerKey>,
-    purges: VecDeque<Purge>,
+    questions: Questions,
     /// The horizon as far as proposed.
     horizon: u64,
     /// Processes whose clients are gone, with what they hold, and since when.
@@ -134,8 +130,7 @@ impl Leader {
             held_back: Vec::new(),
             waiting: VecDeque::new(),
             askers: FxHashMap::default(),
-            gets: VecDeque::new(),
-            purges: VecDeque::new(),
+            questions: Questions::default(),
             horizon: 0,
             gone: BTreeMap::new(),
             left_unused: false,
@@ -177,7 +172,7 @@ impl Leader {
             || !self.held_back.is_empty()
             || !self.waiting.is_empty()
             || !self.gone.is_empty()
-            || !self.gets.is_empty()
+            || self.questions.wants_ticks()
             || self.left_unused
             || (queue.first_ready().is_some() && queue.has_room())
     }
@@ -186,8 +181,7 @@ impl Leader {
     /// claimed anew; what it asked it will ask again.
     pub(crate) fn link_down(&mut self, node: NodeId) {
         // An answer over the next link would cross with the question asked again.
-        self.gets.retain(|key| key.process.node != node);
-        self.purges.retain(|purge| purge.from.node != node);
+        self.questions.forget(|process| process.node == node);
         // A claim goes on saying who holds what.
         self.waiting.retain(|(from, word)| from.node != node || matches!(word, ToLeader::Claim { .. }));
         self.held_back.retain(|(to, _)| *to != node);
@@ -207,7 +201,7 @@ impl Leader {
     /// live and not within reach: its clients' deliveries come back (§6.8).
     pub(crate) fn look_for_gone(&mut self, world: &World<'_>) {
         self.waiting.retain(|(from, _)| !world.is_gone(*from));
-        self.gets.retain(|key| !world.is_gone(key.process));
+        self.questions.forget(|process| world.is_gone(process));
         let Some(queue) = &mut self.queue else { return };
         let keys = queue.consumers();
         let mut left = false;
@@ -311,7 +305,8 @@ impl Leader {
                 let mut counting = Vec::with_capacity(offsets.len());
                 for (offset, count) in offsets {
                     // A return counts only from its holder, as the next count (§6.8).
-                    let holder = queue.holder(offset.0).filter(|holder| holder.key.process == from && holder.count + 1 == count);
+                    let holder =
+                        queue.holder(offset.0).filter(|holder| holder.key.process == from && holder.count + 1 == count);
                     match holder {
                         // The holder hears of what is on its way.
                         Some(holder) if holder.leaving => {}
@@ -323,16 +318,30 @@ impl Leader {
                     }
                 }
                 if !counting.is_empty() {
-                    log.propose(Proposal::Return { offsets: counting });
+                    let entry = log.propose(Proposal::Return { offsets: counting });
+                    self.questions.returning(from, entry);
                 }
             }
-            ToLeader::Get { key } => {
-                if !self.gets.contains(&key) {
-                    self.gets.push_back(key);
-                }
-            }
-            ToLeader::Purge { request } => {
-                if self.purges.iter().any(|purge| purge.from == from && purge.request == request) {
+            ToLeader::Get { key } => self.ask(from, Question::Get(key), log),
+            ToLeader::Purge { request } => self.ask(from, Question::Purge(request), log),
+            ToLeader::Count { request } => self.ask(from, Question::Count(request), log),
+            ToLeader::Publish { .. } | ToLeader::EndSession { .. } | ToLeader::Written { .. } => {}
+        }
+    }
+
+    fn ask(&mut self, from: Process, question: Question, log: &mut Log<'_>) {
+        if let Some(question) = self.questions.ask(from, question) {
+            self.answer(from, question, log);
+        }
+    }
+
+    /// A question is taken: answered at once, or as soon as its answer is known.
+    fn answer(&mut self, from: Process, question: Question, log: &mut Log<'_>) {
+        let Some(queue) = &mut self.queue else { return };
+        match question {
+            Question::Get(key) => self.questions.get(key),
+            Question::Purge(request) => {
+                if self.questions.is_purging(from, request) {
                     return;
                 }
                 let ranges = queue.purge();
@@ -345,15 +354,14 @@ impl Leader {
                     let offsets = all.by_ref().take(PURGE_BATCH).collect();
                     log.propose(Proposal::Settle { offsets, reason: SettleReason::Purged });
                 }
-                self.purges.push_back(Purge { from, request, messages: rest.len(), rest });
+                self.questions.purge(from, request, rest);
                 self.answer_purges();
             }
-            ToLeader::Count { request } => {
+            Question::Count(request) => {
                 let counts = queue.counts();
                 let word = ToEntry::Counted { request, ready: counts.ready, consumers: counts.consumers };
-                self.outboxes.entry(from).or_default().answers.push(word);
+                self.outbox(from).answers.push(word);
             }
-            ToLeader::Publish { .. } | ToLeader::EndSession { .. } | ToLeader::Written { .. } => {}
         }
     }
 
@@ -387,8 +395,7 @@ impl Leader {
         let Some(queue) = &mut self.queue else { return };
         self.takeover.claimed(from);
         self.gone.remove(&from);
-        self.gets.retain(|key| key.process != from);
-        self.purges.retain(|purge| purge.from != from);
+        self.questions.forget(|process| process == from);
         for key in queue.consumers() {
             if key.process == from && !consumers.iter().any(|spec| spec.key == key) {
                 queue.detach(&key);
@@ -413,18 +420,14 @@ impl Leader {
     }
 
     /// An entry is committed.
-    pub(crate) fn committed(
-        &mut self,
-        committed: Committed,
-        ledger: &Ledger,
-        budget: &mut Budget,
-        world: &World<'_>,
-    ) {
-        let Committed { index, first_offset, weights, entry, confirmed, settled, returned, ignored, horizon } = committed;
+    pub(crate) fn committed(&mut self, committed: Committed, ledger: &Ledger, budget: &mut Budget, world: &World<'_>) {
+        let Committed { index, first_offset, weights, entry, confirmed, settled, returned, ignored, horizon } =
+            committed;
         for (session, ranges) in confirmed {
             self.totals.0 += ranges.iter().map(|(first, last)| last - first + 1).sum::<u64>();
             self.outbox(session.process).confirm(session, ranges);
         }
+        self.questions.committed(index);
         let Some(queue) = &mut self.queue else {
             if index >= self.takeover.inherited {
                 self.inherit(ledger, world);
@@ -455,11 +458,7 @@ impl Leader {
                 }
                 None => {
                     self.bodies.forget(offset.0, budget);
-                    for purge in &mut self.purges {
-                        if purge.rest.remove(offset.0) {
-                            break;
-                        }
-                    }
+                    self.questions.settled(offset.0);
                 }
             }
             if !self.askers.is_empty() {
@@ -496,9 +495,8 @@ impl Leader {
     }
 
     fn answer_purges(&mut self) {
-        while self.purges.front().is_some_and(|purge| purge.rest.is_empty()) {
-            let Some(Purge { from, request, messages, .. }) = self.purges.pop_front() else { return };
-            self.outbox(from).answers.push(ToEntry::Purged { request, messages });
+        while let Some((from, word)) = self.questions.purged() {
+            self.outbox(from).answers.push(word);
         }
     }
 
@@ -538,6 +536,9 @@ impl Leader {
             return false;
         }
         self.return_of_the_gone(log, world);
+        while let Some((from, question)) = self.questions.due() {
+            self.answer(from, question, log);
+        }
         self.raise_horizon(log, world.settings);
         self.serve_gets(log, budget);
         self.deliver(log, budget);
@@ -575,7 +576,7 @@ impl Leader {
     /// it says what may have been delivered, should this node die (§6.8).
     fn raise_horizon(&mut self, log: &mut Log<'_>, settings: &Settings) {
         let Some(queue) = &self.queue else { return };
-        if !queue.has_room() && self.gets.is_empty() {
+        if !queue.has_room() && !self.questions.has_gets() {
             return;
         }
         let first = queue.first_ready().unwrap_or(queue.next_offset());
@@ -587,7 +588,7 @@ impl Leader {
 
     fn serve_gets(&mut self, log: &Log<'_>, budget: &mut Budget) {
         let Some(queue) = &mut self.queue else { return };
-        while let Some(&key) = self.gets.front() {
+        while let Some(key) = self.questions.first_get() {
             let word = match queue.deliverable() {
                 Some(offset) => {
                     let Some(message) = self.bodies.take(offset, budget) else {
@@ -606,7 +607,7 @@ impl Leader {
                 None if queue.first_ready().is_some() => return,
                 None => ToEntry::Empty { key, ready: 0 },
             };
-            self.gets.pop_front();
+            self.questions.got();
             self.outboxes.entry(key.process).or_default().answers.push(word);
         }
     }
@@ -699,7 +700,7 @@ impl Leader {
             match &mut word {
                 ToEntry::Deliver { deliveries } => deliveries.retain(holds),
                 ToEntry::Got { delivery, .. } if !holds(delivery) => {
-                    self.gets.push_back(delivery.consumer);
+                    self.questions.get(delivery.consumer);
                     continue;
                 }
                 _ => {}

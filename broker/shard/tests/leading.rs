@@ -1,0 +1,193 @@
+//! A queue with one replica, led by the only node: what its clients may rely on
+//! from one word to the next, while nothing goes wrong and nothing is committed
+//! before the test says so.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use warren_replication::message::{Message, SettleReason};
+use warren_replication::step::Write;
+use warren_replication::types::{
+    Assignment, Boot, ConsumerKey, Epoch, Incarnation, Moment, NodeId, Offset, Process, QueueId, Session, Version,
+};
+use warren_shard::step::{Effects, Input, Local, QueueInfo, QueueStatus, ReadRequest, ToChannel};
+use warren_shard::{Settings, Shard};
+
+const QUEUE: QueueId = QueueId(1);
+const ME: Process = Process { node: NodeId(1), incarnation: Incarnation(1), boot: Boot(1) };
+const CHANNEL: (u64, u16) = (1, 1);
+
+fn key(number: u64) -> ConsumerKey {
+    ConsumerKey { process: ME, connection: CHANNEL.0, channel: CHANNEL.1, number }
+}
+
+fn count(request: u64) -> Local {
+    Local::Count { connection: CHANNEL.0, channel: CHANNEL.1, request }
+}
+
+fn counted(request: u64, ready: u64) -> ToChannel {
+    ToChannel::Counted { request, ready, consumers: 0 }
+}
+
+/// The node: its shard, and a disk that syncs when it is told to.
+struct Node {
+    shard: Shard,
+    now: Moment,
+    log: Vec<Bytes>,
+    ticket: u64,
+    reads: Vec<ReadRequest>,
+    published: u64,
+}
+
+impl Node {
+    fn new() -> Self {
+        let shard = Shard::new(ME, Settings::default());
+        let now = Moment(1_000_000);
+        let mut node = Self { shard, now, log: Vec::new(), ticket: 0, reads: Vec::new(), published: 0 };
+        let lease = Input::Lease(now.plus_micros(3_600_000_000));
+        node.turn([lease, Input::Registered(ME.node, ME.boot), Input::Live([ME].into()), reign(1)]);
+        node.sync();
+        node
+    }
+
+    fn turn(&mut self, inputs: impl IntoIterator<Item = Input>) -> Vec<ToChannel> {
+        self.now = self.now.plus_micros(1_000);
+        let mut effects = Effects::default();
+        self.shard.turn(self.now, inputs, &mut effects);
+        self.ticket = self.ticket.max(effects.ticket);
+        for (_, write) in effects.writes {
+            if let Some(Write::Append { entries, .. }) = write {
+                self.log.extend(entries);
+            }
+        }
+        self.reads.append(&mut effects.reads);
+        effects.replies.into_iter().map(|(_, _, reply)| reply).collect()
+    }
+
+    fn say(&mut self, locals: impl IntoIterator<Item = Local>) -> Vec<ToChannel> {
+        self.turn(locals.into_iter().map(|local| Input::Local(QUEUE, local)).collect::<Vec<_>>())
+    }
+
+    /// Everything written is on disk, and everything asked for is read, until
+    /// nothing more happens; what the clients hear of it.
+    fn sync(&mut self) -> Vec<ToChannel> {
+        let mut heard = Vec::new();
+        let mut synced = 0;
+        while synced < self.ticket || !self.reads.is_empty() {
+            synced = self.ticket;
+            let mut inputs = vec![Input::Persisted(synced)];
+            for ReadRequest { request, first, .. } in self.reads.split_off(0) {
+                let entries = self.log[first.0 as usize - 1..].to_vec();
+                inputs.push(Input::Read { request, entries });
+            }
+            heard.append(&mut self.turn(inputs));
+        }
+        heard
+    }
+
+    fn publish(&mut self, bodies: &[&'static [u8]]) {
+        let session = Session { process: ME, connection: CHANNEL.0, channel: CHANNEL.1, opened: 0 };
+        let messages = bodies.iter().map(|body| {
+            self.published += 1;
+            (self.published, Message { body: Bytes::from_static(body), ..Message::default() })
+        });
+        let messages = messages.collect();
+        self.say([Local::Publish { session, messages }]);
+        self.sync();
+    }
+
+    /// Gets a message, which has to be there.
+    fn get(&mut self, number: u64) -> Offset {
+        let mut heard = self.say([Local::Get(key(number))]);
+        heard.append(&mut self.sync());
+        found(&heard).unwrap_or_else(|| panic!("nothing was found: {heard:?}")).0
+    }
+
+    fn status(&mut self) -> QueueStatus {
+        let mut effects = Effects::default();
+        self.shard.turn(self.now, [Input::Status { request: 0 }], &mut effects);
+        effects.statuses[0].1[0].clone()
+    }
+}
+
+/// The catalog: this node leads in this epoch.
+fn reign(epoch: u64) -> Input {
+    let assignment = Arc::new(Assignment {
+        epoch: Epoch(epoch),
+        version: Version(epoch),
+        leader: Some(ME),
+        replicas: vec![ME.node],
+        isr: [ME.member()].into(),
+        eligible: BTreeSet::new(),
+        min_in_sync: 1,
+        predecessor: (epoch > 1).then_some(ME),
+        predecessor_released: false,
+    });
+    Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false })
+}
+
+/// What a get found, if it was answered with something.
+fn found(heard: &[ToChannel]) -> Option<(Offset, bool, Bytes)> {
+    heard.iter().find_map(|event| match event {
+        ToChannel::Got { found: Some((offset, redelivered, message, _)), .. } => {
+            Some((*offset, *redelivered, message.body.clone()))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn a_get_after_a_return_finds_the_message_at_its_place() {
+    let mut node = Node::new();
+    node.publish(&[b"a", b"b"]);
+    let a = node.get(1);
+    // In one turn, as from one read of the socket; and so again, now that the
+    // first return is committed.
+    for number in 2..4 {
+        let heard = node.say([Local::Return(vec![a]), Local::Get(key(number))]);
+        assert_eq!(heard, [], "the return is not committed yet");
+        assert_eq!(found(&node.sync()), Some((a, true, Bytes::from_static(b"a"))));
+    }
+    // And a turn later.
+    assert_eq!(node.say([Local::Return(vec![a])]), []);
+    assert_eq!(node.say([Local::Get(key(4))]), []);
+    assert_eq!(found(&node.sync()), Some((a, true, Bytes::from_static(b"a"))));
+}
+
+#[test]
+fn a_count_and_a_purge_after_a_return_know_of_it() {
+    let mut node = Node::new();
+    node.publish(&[b"a", b"b"]);
+    let a = node.get(1);
+    assert_eq!(node.say([count(2)]), [counted(2, 1)]);
+    assert_eq!(node.say([Local::Return(vec![a]), count(3)]), []);
+    assert_eq!(node.sync(), [counted(3, 2)]);
+    let a = node.get(4);
+    let purge = Local::Purge { connection: CHANNEL.0, channel: CHANNEL.1, request: 5 };
+    node.say([Local::Return(vec![a]), purge]);
+    assert_eq!(node.sync(), [ToChannel::Purged { request: 5, messages: 2 }]);
+}
+
+#[test]
+fn a_question_waits_for_the_returns_before_it_only() {
+    let mut node = Node::new();
+    node.publish(&[b"a", b"b", b"c"]);
+    let (a, b) = (node.get(1), node.get(2));
+    assert_eq!(node.say([Local::Return(vec![a]), count(3)]), []);
+    let first = node.ticket;
+    assert_eq!(node.say([Local::Return(vec![b])]), []);
+    assert!(node.ticket > first, "the second return is another entry");
+    assert_eq!(node.turn([Input::Persisted(first)]), [counted(3, 2)], "of the second nothing is known yet");
+}
+
+#[test]
+fn a_get_after_an_ack_waits_for_nothing() {
+    let mut node = Node::new();
+    node.publish(&[b"a", b"b"]);
+    let a = node.get(1);
+    let heard = node.say([Local::Settle(vec![a], SettleReason::Acked), Local::Get(key(2))]);
+    assert_eq!(found(&heard).map(|(_, _, body)| body), Some(Bytes::from_static(b"b")));
+}
