@@ -50,7 +50,14 @@ pub(crate) struct Consumer {
 pub(crate) type Wants = Vec<(QueueId, Local)>;
 
 impl Client {
-    pub(crate) fn new(index: usize, node: usize, process: Process, queues: &[QueueId], rng: &mut Rng, publisher: bool) -> Option<Self> {
+    pub(crate) fn new(
+        index: usize,
+        node: usize,
+        process: Process,
+        queues: &[QueueId],
+        rng: &mut Rng,
+        publisher: bool,
+    ) -> Option<Self> {
         let queue = rng.pick(queues)?;
         let other = if rng.percent(30) { rng.pick(queues)? } else { queue };
         let kind = if publisher {
@@ -125,7 +132,8 @@ impl Client {
             }
             Kind::Consumer(consumer) => {
                 if consumer.unwritten > 0 && (calm || rng.percent(70)) {
-                    let count = if calm { consumer.unwritten } else { rng.between(1, u64::from(consumer.unwritten)) as u32 };
+                    let count =
+                        if calm { consumer.unwritten } else { rng.between(1, u64::from(consumer.unwritten)) as u32 };
                     consumer.unwritten -= count;
                     if let Some((number, _)) = consumer.number {
                         wants.push((queue, Local::Written(key(number), count)));
@@ -193,7 +201,14 @@ impl Client {
     }
 
     /// The broker answered.
-    pub(crate) fn hear(&mut self, me: usize, event: ToChannel, now: u64, oracle: &mut Oracle, alive: impl Fn(Process) -> bool) -> Wants {
+    pub(crate) fn hear(
+        &mut self,
+        me: usize,
+        event: ToChannel,
+        now: u64,
+        oracle: &mut Oracle,
+        alive: impl Fn(Process) -> bool,
+    ) -> Wants {
         let mut wants = Wants::new();
         let holder = Holder { process: self.process, client: me, since: now };
         let queue_of_mine = self.queue;
@@ -214,7 +229,10 @@ impl Client {
                     }
                 }
             }
-            (Kind::Consumer(consumer), ToChannel::Deliver { queue, consumer: number, offset, redelivered, message }) => {
+            (
+                Kind::Consumer(consumer),
+                ToChannel::Deliver { queue, consumer: number, offset, redelivered, message },
+            ) => {
                 if consumer.number.map(|(number, _)| number) != Some(number) {
                     // It crossed with the end of its consumer.
                     wants.push((queue, Local::Return(vec![offset])));
@@ -254,7 +272,8 @@ impl Client {
                 }
             }
             (Kind::Consumer(consumer), ToChannel::Cancelled { .. } | ToChannel::Gone { .. }) => {
-                *consumer = Consumer { next_number: consumer.next_number, number: Some((0, true)), ..Consumer::default() };
+                *consumer =
+                    Consumer { next_number: consumer.next_number, number: Some((0, true)), ..Consumer::default() };
             }
             (_, event) => oracle.fail(|| format!("{key:?} of {queue_of_mine:?} heard {event:?}")),
         }

@@ -57,7 +57,8 @@ fn the_promises_hold_whatever_happens() {
                 }
                 match run(seed, None) {
                     Ok(world) => {
-                        let seen = [world.turns, world.oracle.confirms, world.oracle.deliveries, world.oracle.redeliveries];
+                        let seen =
+                            [world.turns, world.oracle.confirms, world.oracle.deliveries, world.oracle.redeliveries];
                         for (total, seen) in totals.iter().zip(seen) {
                             total.fetch_add(seen, Ordering::Relaxed);
                         }

@@ -441,7 +441,8 @@ impl World {
         for queue in self.catalog.queues.keys().chain(&self.catalog.deleted) {
             let Some(replica) = up.shard.replica(*queue).filter(|replica| replica.is_leading()) else { continue };
             let Some(assignment) = replica.assignment() else { continue };
-            self.oracle.ledger(*queue, up.process, assignment.epoch, replica.ledger(), |index| disk.entry(*queue, index));
+            self.oracle
+                .ledger(*queue, up.process, assignment.epoch, replica.ledger(), |index| disk.entry(*queue, index));
         }
     }
 
@@ -512,7 +513,8 @@ impl World {
         }
         let Some(mut client) = self.clients[index].take() else { return };
         let nodes = &self.nodes;
-        let alive = |process: Process| nodes.iter().any(|node| node.up.as_ref().is_some_and(|up| up.process == process));
+        let alive =
+            |process: Process| nodes.iter().any(|node| node.up.as_ref().is_some_and(|up| up.process == process));
         let now = self.now;
         let wants = client.hear(index, event, now, &mut self.oracle, alive);
         self.clients[index] = Some(client);

@@ -106,12 +106,8 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
 
     /// Keys of the attached consumers in attach order.
     pub(crate) fn keys(&self) -> Vec<K> {
-        let mut keys: Vec<(u64, K)> = self
-            .slots
-            .iter()
-            .flatten()
-            .filter_map(|h| h.consumer.as_ref().map(|c| (c.order, h.key)))
-            .collect();
+        let mut keys: Vec<(u64, K)> =
+            self.slots.iter().flatten().filter_map(|h| h.consumer.as_ref().map(|c| (c.order, h.key))).collect();
         keys.sort_unstable_by_key(|(order, _)| *order);
         keys.into_iter().map(|(_, key)| key).collect()
     }
@@ -242,9 +238,10 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         if let Some(holder) = self.get_mut(slot) {
             holder.held += 1;
             holder.named += 1;
-            let full = holder.consumer.as_ref().is_some_and(|c| {
-                !c.options.no_ack && c.options.prefetch != 0 && holder.held >= c.options.prefetch
-            });
+            let full = holder
+                .consumer
+                .as_ref()
+                .is_some_and(|c| !c.options.no_ack && c.options.prefetch != 0 && holder.held >= c.options.prefetch);
             if full {
                 self.leave_rotation(slot);
             }
@@ -293,7 +290,8 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
     }
 
     fn leave_rotation(&mut self, slot: u32) {
-        let Some(consumer) = self.slots.get_mut(slot as usize).and_then(Option::as_mut).and_then(|h| h.consumer.as_mut())
+        let Some(consumer) =
+            self.slots.get_mut(slot as usize).and_then(Option::as_mut).and_then(|h| h.consumer.as_mut())
         else {
             return;
         };

@@ -92,7 +92,12 @@ pub struct Queue<K> {
     /// False while the grace of a takeover lasts: nothing is delivered.
     open: bool,
     consumers: Consumers<K>,
-    /// Bytes of ready messages, as far as their weights were met.
+    /// About how many bytes a message has that was there from the start, of
+    /// which no weights are known.
+    typical: Option<u32>,
+    /// The offset after the last of those.
+    unweighed: u64,
+    /// Bytes of ready and leaving messages, those without a weight as typical ones.
     ready_bytes: u64,
     held_bytes: u64,
 }
@@ -100,7 +105,12 @@ pub struct Queue<K> {
 impl<K: Copy + Eq + Hash> Queue<K> {
     /// A closed queue: what is live, the offset after the last message, and the
     /// offset below which an earlier leader may have delivered.
-    pub fn new(window: Window, live: impl IntoIterator<Item = std::ops::Range<u64>>, next: u64, inherited: u64) -> Self {
+    pub fn new(
+        window: Window,
+        live: impl IntoIterator<Item = std::ops::Range<u64>>,
+        next: u64,
+        inherited: u64,
+    ) -> Self {
         let mut ready = Ready::default();
         for range in live {
             ready.insert_range(range);
@@ -115,6 +125,8 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             horizon: 0,
             open: false,
             consumers: Consumers::new(window),
+            typical: None,
+            unweighed: next,
             ready_bytes: 0,
             held_bytes: 0,
         }
@@ -148,6 +160,21 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         self.ready_bytes += weights[known..].iter().map(|w| u64::from(*w)).sum::<u64>();
         self.ready.insert_range(start..end);
         self.next = end;
+    }
+
+    /// A sample of the messages that were there from the start weighs so many
+    /// bytes a message. Once; the first sample stands.
+    pub fn weighed(&mut self, typical: u32) {
+        if self.typical.is_some() {
+            return;
+        }
+        self.typical = Some(typical);
+        let restored = self.ready.len_below(self.unweighed) + self.leaving.len_below(self.unweighed);
+        self.ready_bytes += restored * u64::from(typical);
+        for hold in self.holds.values_mut().filter(|hold| hold.weight == 0) {
+            hold.weight = typical;
+            self.held_bytes += u64::from(typical);
+        }
     }
 
     /// Attaches a consumer at the end of the line, or renews one that is there:
@@ -249,7 +276,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             return false;
         }
         let slot = self.consumers.slot(key);
-        self.take(offset, Hold { slot, weight: 0, count, stage: Stage::Held });
+        self.take(offset, Hold { slot, weight: self.typical.unwrap_or(0), count, stage: Stage::Held });
         self.consumers.holds(slot);
         true
     }
@@ -283,7 +310,9 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         let mut held: Vec<(u64, u32)> = self
             .holds
             .iter()
-            .filter(|(_, hold)| hold.stage == Stage::Held && self.consumers.key(hold.slot).is_some_and(|key| whose(&key)))
+            .filter(|(_, hold)| {
+                hold.stage == Stage::Held && self.consumers.key(hold.slot).is_some_and(|key| whose(&key))
+            })
             .map(|(offset, hold)| (*offset, hold.count))
             .collect();
         held.sort_unstable();
@@ -388,7 +417,9 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     }
 
     fn take(&mut self, offset: u64, hold: Hold) {
-        self.ready_bytes = self.ready_bytes.saturating_sub(u64::from(hold.weight));
+        // An estimate may run out before the messages do, or the other way round.
+        let rest = self.ready_bytes.saturating_sub(u64::from(hold.weight));
+        self.ready_bytes = if self.ready.is_empty() && self.leaving.is_empty() { 0 } else { rest };
         self.held_bytes += u64::from(hold.weight);
         self.holds.insert(offset, hold);
     }

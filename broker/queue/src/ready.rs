@@ -45,6 +45,12 @@ impl Ready {
         self.ranges.range(..=offset).next_back().is_some_and(|(_, end)| offset < *end)
     }
 
+    /// How many offsets below this one are in it.
+    #[must_use]
+    pub fn len_below(&self, offset: u64) -> u64 {
+        self.ranges.range(..offset).map(|(start, end)| offset.min(*end) - start).sum()
+    }
+
     /// The ranges, ascending.
     pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.ranges.iter().map(|(start, end)| *start..*end)
@@ -132,6 +138,7 @@ mod tests {
                 prop_assert_eq!(ready.len(), model.len() as u64);
                 prop_assert_eq!(ready.first(), model.first().copied());
                 prop_assert_eq!(ready.contains(offset), model.contains(&offset));
+                prop_assert_eq!(ready.len_below(offset), model.range(..offset).count() as u64);
                 prop_assert_eq!(ready.first_from(offset), model.range(offset..).next().copied());
                 let all: Vec<u64> = ready.ranges().flatten().collect();
                 prop_assert_eq!(all, model.iter().copied().collect::<Vec<_>>());

@@ -31,6 +31,8 @@ pub(crate) struct Copy {
 pub(crate) enum Reader {
     Mirror(NodeId, warren_replication::types::Index),
     Bodies,
+    /// To know what a message weighs.
+    Sample,
 }
 
 /// Reads on their way.
@@ -358,6 +360,11 @@ impl Cell {
                     leader.read(request, &entries, turn.budget, turn.world.settings);
                 }
             }
+            Reader::Sample => {
+                if let Some(leader) = &mut self.leader {
+                    leader.weigh(&entries);
+                }
+            }
         }
     }
 
@@ -506,6 +513,12 @@ impl Cell {
 
     fn read_ahead(&mut self, turn: &mut Turn<'_>) {
         let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) else { return };
+        if let Some(offset) = leader.unweighed() {
+            let first = copy.replica.locate(offset);
+            let request = turn.reads.ask(self.queue, copy.life, Reader::Sample);
+            let max_bytes = turn.world.settings.sample_bytes;
+            turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
+        }
         let Some(wanted) = leader.wanted(turn.world.settings) else { return };
         let first = match wanted {
             Wanted::Offset(offset) => copy.replica.locate(warren_replication::types::Offset(offset)),

@@ -301,9 +301,11 @@ impl Entry {
     fn publish(&mut self, now: Moment, session: Session, messages: Vec<(u64, Message)>) {
         let Some(last) = messages.last().map(|(sequence, _)| *sequence) else { return };
         let publisher = self.publishers.entry(session).or_default();
-        publisher.pending.extend(
-            messages.iter().map(|(sequence, message)| Publish { sequence: *sequence, since: now, message: message.clone() }),
-        );
+        publisher.pending.extend(messages.iter().map(|(sequence, message)| Publish {
+            sequence: *sequence,
+            since: now,
+            message: message.clone(),
+        }));
         let prev = std::mem::replace(&mut publisher.last, last);
         let floor = publisher.pending.front().map_or(0, |p| p.sequence);
         self.say(ToLeader::Publish { session, floor, prev, messages });
@@ -379,7 +381,8 @@ impl Entry {
     fn channel_closed(&mut self, session: Session) {
         let (connection, channel) = (session.connection, session.channel);
         let mine = |key: &ConsumerKey| key.connection == connection && key.channel == channel;
-        let mut cancelled: Vec<u64> = self.consumers.values().filter(|c| mine(&c.spec.key)).map(|c| c.spec.key.number).collect();
+        let mut cancelled: Vec<u64> =
+            self.consumers.values().filter(|c| mine(&c.spec.key)).map(|c| c.spec.key.number).collect();
         cancelled.sort_unstable();
         for number in cancelled {
             if let Some(consumer) = self.consumers.remove(&number)
@@ -388,8 +391,12 @@ impl Entry {
                 self.say(ToLeader::Cancel { consumer: consumer.spec.key });
             }
         }
-        let mut held: Vec<Offset> =
-            self.held.iter().filter(|(_, h)| mine(&h.key) && h.state == HeldState::Held).map(|(o, _)| Offset(*o)).collect();
+        let mut held: Vec<Offset> = self
+            .held
+            .iter()
+            .filter(|(_, h)| mine(&h.key) && h.state == HeldState::Held)
+            .map(|(o, _)| Offset(*o))
+            .collect();
         held.sort_unstable();
         self.give_back(held);
         self.gets.retain(|_, key| !mine(key));
@@ -417,7 +424,10 @@ impl Entry {
             ToEntry::Again { session, from } => {
                 let Some(publisher) = self.publishers.get_mut(&session) else { return };
                 // Every word behind the gap is answered so: obey once.
-                if publisher.again.is_some_and(|(same, at)| same == from && now.micros_since(at) < settings.replica.resend) {
+                if publisher
+                    .again
+                    .is_some_and(|(same, at)| same == from && now.micros_since(at) < settings.replica.resend)
+                {
                     return;
                 }
                 publisher.again = Some((from, now));

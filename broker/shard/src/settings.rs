@@ -30,6 +30,8 @@ pub struct Settings {
     pub shard_cache: usize,
     /// Bytes of one read of the log for deliveries.
     pub read_bytes: usize,
+    /// Bytes of the one read by which a new leader learns what a message weighs.
+    pub sample_bytes: usize,
     /// Bytes of words of a later epoch kept per queue until the catalog says so.
     pub early_bytes: usize,
     /// Sessions ended lately whose end is said again to a new leader.
@@ -52,6 +54,7 @@ impl Default for Settings {
             queue_cache: 4 << 20,
             shard_cache: 64 << 20,
             read_bytes: 256 << 10,
+            sample_bytes: 16 << 10,
             early_bytes: 1 << 20,
             ended_sessions: 256,
             resend_bytes: 1 << 20,

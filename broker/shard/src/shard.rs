@@ -239,7 +239,7 @@ impl Shard {
                     }
                 });
             }
-            Input::Lease(until) => self.lease = self.lease.max(until),
+            Input::Lease(until) => self.lease = until,
             Input::Status { request } => {
                 let mut queues: Vec<_> = self.cells.keys().copied().collect();
                 queues.sort_unstable();

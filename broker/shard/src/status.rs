@@ -13,12 +13,12 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
     let assignment = cell.assignment()?.clone();
     let leading = cell.leader().is_some();
     let waits = cell.leader_mut().and_then(|leader| leader.waits(world));
-    let (counts, totals) = cell.leader().map_or((None, (0, 0, 0)), |leader| (leader.queue().map(|q| q.counts()), leader.totals));
+    let (counts, totals) =
+        cell.leader().map_or((None, (0, 0, 0)), |leader| (leader.queue().map(|q| q.counts()), leader.totals));
     let copy = cell.copy();
     let live = copy.map_or(0, |copy| copy.replica.ledger().live().len());
-    let log = copy.map_or((0, 0, 0), |copy| {
-        (copy.replica.last().index.0, copy.replica.durable().0, copy.replica.commit().0)
-    });
+    let log =
+        copy.map_or((0, 0, 0), |copy| (copy.replica.last().index.0, copy.replica.durable().0, copy.replica.commit().0));
     let in_sync = assignment.isr.len();
     let wanted = assignment.min_in_sync as usize;
     let state = if assignment.leader.is_none() {
@@ -31,7 +31,9 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
         match waits {
             None => ("running", String::new()),
             Some(Waits::Log) => ("taking-over", "the inherited log is being committed".to_owned()),
-            Some(Waits::Predecessor) => ("taking-over", "the last leader's lease may still run: no deliveries yet".to_owned()),
+            Some(Waits::Predecessor) => {
+                ("taking-over", "the last leader's lease may still run: no deliveries yet".to_owned())
+            }
             Some(Waits::Claims) => ("taking-over", "nodes are still to say what their clients hold".to_owned()),
             Some(Waits::Lease) => ("paused", "this node has no lease: no deliveries".to_owned()),
         }

@@ -58,7 +58,8 @@ pub enum Input {
     /// The catalog has registered this boot of a node (§6.7: a later boot than
     /// the predecessor's ends the wait for its lease).
     Registered(NodeId, Boot),
-    /// The node's lease now runs until this moment (§6.7).
+    /// The node's lease now runs until this moment (§6.7); `Moment(0)`: it was
+    /// given up.
     Lease(Moment),
     /// A status query.
     Status {
@@ -223,7 +224,8 @@ pub struct QueueStatus {
     pub ready: u64,
     /// Delivered and unacknowledged.
     pub unacked: u64,
-    /// Bytes of ready and unacked messages.
+    /// About how many bytes of ready and unacked messages: what was there when
+    /// this process began to lead is estimated by a sample.
     pub bytes: u64,
     /// Consumers on all nodes.
     pub consumers: u32,

@@ -184,6 +184,30 @@ fn a_question_waits_for_the_returns_before_it_only() {
 }
 
 #[test]
+fn a_new_leader_knows_about_how_many_bytes_it_inherits() {
+    let mut node = Node::new();
+    node.publish(&[b"four", b"four", b"four"]);
+    let first = node.get(1);
+    assert_eq!(node.status().bytes, 12, "as it has seen them");
+    node.turn([reign(2)]);
+    node.sync();
+    let status = node.status();
+    assert_eq!((status.ready, status.unacked, status.bytes), (2, 1, 12), "as a sample says");
+    // What comes later counts as it is.
+    node.publish(&[b"forty-two"]);
+    assert_eq!(node.status().bytes, 21);
+    node.say([Local::Settle(vec![first], SettleReason::Acked)]);
+    node.sync();
+    assert_eq!(node.status().bytes, 17);
+    for number in 2..5 {
+        let offset = node.get(number);
+        node.say([Local::Settle(vec![offset], SettleReason::Acked)]);
+        node.sync();
+    }
+    assert_eq!(node.status().bytes, 0);
+}
+
+#[test]
 fn a_get_after_an_ack_waits_for_nothing() {
     let mut node = Node::new();
     node.publish(&[b"a", b"b"]);

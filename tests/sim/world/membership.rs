@@ -89,7 +89,8 @@ impl World {
     pub(super) fn catalog_changed(&mut self) {
         for node in 0..self.nodes.len() {
             let slow = self.nodes[node].slow_catalog_until.saturating_sub(self.now);
-            let delay = slow + if self.rng.percent(3) { self.rng.between(MS, 300 * MS) } else { self.rng.between(500, 20 * MS) };
+            let delay = slow
+                + if self.rng.percent(3) { self.rng.between(MS, 300 * MS) } else { self.rng.between(500, 20 * MS) };
             self.at(delay, node, Event::Apply);
         }
     }
@@ -112,7 +113,8 @@ impl World {
         if self.has_majority(node) {
             let until = self.nodes[node].moment(self.now) + 600 * MS;
             let applied = self.catalog.log.len();
-            let delay = if self.rng.percent(5) { self.rng.between(MS, 500 * MS) } else { self.rng.between(500, 10 * MS) };
+            let delay =
+                if self.rng.percent(5) { self.rng.between(MS, 500 * MS) } else { self.rng.between(500, 10 * MS) };
             self.at(delay, node, Event::LeaseGrant { until, applied });
         }
         let delay = self.rng.between(100, 200) * MS;

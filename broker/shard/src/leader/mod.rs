@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use warren_queue::{Leave, Options, Queue, Ready};
 use warren_replication::ledger::Ledger;
 use warren_replication::message::{ConsumeOutcome, ConsumerSpec, Delivery, Held, SettleReason, ToEntry, ToLeader};
+use warren_replication::record;
 use warren_replication::replica::Replica;
 use warren_replication::step::{Action, Committed, Proposal};
 use warren_replication::types::{
@@ -102,6 +103,9 @@ pub(crate) struct Leader {
     /// Who else wants to hear that an offset is settled, beside its holder.
     askers: FxHashMap<u64, Vec<Process>>,
     questions: Questions,
+    /// The message at which a sample of the inherited ones is to be read, for
+    /// nobody knows what they weigh.
+    unweighed: Option<Offset>,
     /// The horizon as far as proposed.
     horizon: u64,
     /// Processes whose clients are gone, with what they hold, and since when.
@@ -131,6 +135,7 @@ impl Leader {
             waiting: VecDeque::new(),
             askers: FxHashMap::default(),
             questions: Questions::default(),
+            unweighed: None,
             horizon: 0,
             gone: BTreeMap::new(),
             left_unused: false,
@@ -491,6 +496,7 @@ impl Leader {
         let mut queue = Queue::new(world.settings.window, ledger.live().iter(), next, maybe_delivered);
         queue.set_horizon(ledger.horizon().0);
         self.horizon = ledger.horizon().0;
+        self.unweighed = queue.first_ready().map(Offset);
         self.queue = Some(queue);
     }
 
@@ -681,6 +687,30 @@ impl Leader {
     pub(crate) fn read(&mut self, request: u64, entries: &[bytes::Bytes], budget: &mut Budget, settings: &Settings) {
         if let Some(queue) = &self.queue {
             self.bodies.read(request, entries, queue, budget, settings);
+        }
+    }
+
+    /// Where a sample of messages is to be read, if one is; said once.
+    pub(crate) fn unweighed(&mut self) -> Option<Offset> {
+        self.unweighed.take()
+    }
+
+    /// The sample arrived. It begins at or a little before the message meant:
+    /// what is gone already counts only if nothing else was met.
+    pub(crate) fn weigh(&mut self, entries: &[bytes::Bytes]) {
+        let Some(queue) = &mut self.queue else { return };
+        let (mut here, mut gone) = ((0, 0), (0, 0));
+        for entry in entries {
+            let (Ok(offsets), Ok(weights)) = (record::offsets(entry), record::weights(entry)) else { break };
+            for (offset, weight) in offsets.zip(weights) {
+                let (bytes, messages) = if queue.contains(offset) { &mut here } else { &mut gone };
+                *bytes += u64::from(weight);
+                *messages += 1;
+            }
+        }
+        let (bytes, messages): (u64, u64) = if here.1 > 0 { here } else { gone };
+        if let Some(typical) = bytes.checked_div(messages) {
+            queue.weighed(u32::try_from(typical).unwrap_or(u32::MAX));
         }
     }
 
