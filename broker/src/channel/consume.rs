@@ -176,7 +176,7 @@ impl Channel {
     /// A message for a consumer came from its queue.
     pub(super) fn on_delivery(&mut self, ctx: &mut Context, number: u64, parked: Parked) {
         match self.consumers.get(&number) {
-            Some(consumer) if !consumer.no_ack && !(self.parked.is_empty() && self.has_room()) => {
+            Some(consumer) if !(consumer.no_ack || self.parked.is_empty() && self.has_room()) => {
                 self.parked.push_back(parked);
             }
             Some(_) => self.deliver(ctx, parked),

@@ -244,7 +244,7 @@ impl Channel {
             Method::QueuePurge(purge) => self.purge_queue(ctx, &purge),
             Method::ConfirmSelect(select) => {
                 self.confirms.select();
-                ctx.reply(self.number, select.nowait, &confirm::SelectOk::default());
+                ctx.reply(self.number, select.nowait, &confirm::SelectOk);
                 Ok(())
             }
             Method::TxSelect(_) | Method::TxCommit(_) | Method::TxRollback(_) => {

@@ -49,7 +49,7 @@ impl Channel {
             return Err(Fault::not_implemented("requeue=false"));
         }
         self.unacked.take_all(|held| Fate::Requeued.meet(&mut ctx.batch, held));
-        ctx.reply(self.number, !wants_answer, &basic::RecoverOk::default());
+        ctx.reply(self.number, !wants_answer, &basic::RecoverOk);
         self.release_parked(ctx);
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Channel {
             // As in RabbitMQ, a limit for consumers to come lifts the channel's.
             self.channel_prefetch = 0;
         }
-        ctx.reply(self.number, false, &basic::QosOk::default());
+        ctx.reply(self.number, false, &basic::QosOk);
         self.release_parked(ctx);
         Ok(())
     }

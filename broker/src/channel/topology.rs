@@ -459,12 +459,12 @@ impl Channel {
         let number = self.number;
         match ok {
             None => {}
-            Some(TopologyOk::ExchangeDeclared) => ctx.reply(number, false, &exchange::DeclareOk::default()),
-            Some(TopologyOk::ExchangeDeleted) => ctx.reply(number, false, &exchange::DeleteOk::default()),
-            Some(TopologyOk::ExchangeBound) => ctx.reply(number, false, &exchange::BindOk::default()),
-            Some(TopologyOk::ExchangeUnbound) => ctx.reply(number, false, &exchange::UnbindOk::default()),
-            Some(TopologyOk::QueueBound) => ctx.reply(number, false, &queue::BindOk::default()),
-            Some(TopologyOk::QueueUnbound) => ctx.reply(number, false, &queue::UnbindOk::default()),
+            Some(TopologyOk::ExchangeDeclared) => ctx.reply(number, false, &exchange::DeclareOk),
+            Some(TopologyOk::ExchangeDeleted) => ctx.reply(number, false, &exchange::DeleteOk),
+            Some(TopologyOk::ExchangeBound) => ctx.reply(number, false, &exchange::BindOk),
+            Some(TopologyOk::ExchangeUnbound) => ctx.reply(number, false, &exchange::UnbindOk),
+            Some(TopologyOk::QueueBound) => ctx.reply(number, false, &queue::BindOk),
+            Some(TopologyOk::QueueUnbound) => ctx.reply(number, false, &queue::UnbindOk),
         }
     }
 }

@@ -97,7 +97,7 @@ where
         match wire.frames.next_frame() {
             Ok(Some(Frame { channel: 0, payload: Payload::Method(Method::ConnectionCloseOk(_)) })) => return Ok(()),
             Ok(Some(Frame { channel: 0, payload: Payload::Method(Method::ConnectionClose(_)) })) => {
-                out.arguments(0, &connection::CloseOk::default());
+                out.arguments(0, &connection::CloseOk);
                 wire.writer.write_all_buf(out).await?;
             }
             Ok(Some(_)) => {}

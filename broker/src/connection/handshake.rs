@@ -137,7 +137,7 @@ where
     let mut out = OutBuffer::new();
     match refused {
         Refused::Gone => return,
-        Refused::Closed => out.arguments(0, &connection::CloseOk::default()),
+        Refused::Closed => out.arguments(0, &connection::CloseOk),
         Refused::Header => {
             debug!("not a protocol header of AMQP 0-9-1");
             out.raw(&PROTOCOL_HEADER);

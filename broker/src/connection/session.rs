@@ -281,7 +281,7 @@ where
                 match payload {
                     Payload::Method(Method::ChannelCloseOk(_)) => drop(self.channels.remove(&number)),
                     Payload::Method(Method::ChannelClose(_)) => {
-                        self.ctx.reply(number, false, &channel::CloseOk::default());
+                        self.ctx.reply(number, false, &channel::CloseOk);
                     }
                     // Sent before the client heard of the close.
                     _ => {}
@@ -352,7 +352,7 @@ where
                 if is_closed && let Some(Slot::Open(mut channel)) = self.channels.remove(&number) {
                     channel.send_confirms(&mut self.ctx);
                     channel.close(&mut self.ctx);
-                    self.ctx.reply(number, false, &channel::CloseOk::default());
+                    self.ctx.reply(number, false, &channel::CloseOk);
                 }
                 Ok(())
             }
@@ -378,7 +378,7 @@ where
                 self.alarm.told = true;
             }
             None if told => {
-                ctx.reply(0, quiet, &connection::Unblocked::default());
+                ctx.reply(0, quiet, &connection::Unblocked);
                 self.alarm.told = false;
             }
             _ => {}
@@ -434,7 +434,7 @@ where
                     let _ = tokio::time::timeout(patience, cleaned).await;
                 }
                 info!("closed");
-                ctx.out.frames.arguments(0, &connection::CloseOk::default());
+                ctx.out.frames.arguments(0, &connection::CloseOk);
                 false
             }
             End::Fault(fault) => {

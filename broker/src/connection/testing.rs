@@ -534,7 +534,7 @@ impl Client {
             }
         };
         assert_eq!((close.reply_code, close.reply_text.as_str()), (code, text));
-        self.send(0, connection::CloseOk::default()).await;
+        self.send(0, connection::CloseOk).await;
         self.expect_end().await;
     }
 
@@ -543,7 +543,7 @@ impl Client {
         let (channel, method) = self.method().await;
         let Method::ChannelClose(close) = method else { panic!("{method:?}") };
         assert_eq!((channel, close.reply_code, close.reply_text.as_str()), (number, code, text));
-        self.send(number, channel::CloseOk::default()).await;
+        self.send(number, channel::CloseOk).await;
     }
 
     /// The broker closes the socket and its task ends without a panic.

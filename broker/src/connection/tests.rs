@@ -190,7 +190,7 @@ async fn malformed_frames_close_the_connection_with_their_code() {
         let Method::ConnectionClose(close) = method else { panic!("{octets:?}: {method:?}") };
         assert_eq!((channel, close.reply_code), (0, code), "{octets:?}: {}", close.reply_text);
         assert!(close.reply_text.as_str().starts_with(name), "{}", close.reply_text);
-        client.send(0, connection::CloseOk::default()).await;
+        client.send(0, connection::CloseOk).await;
         client.expect_end().await;
     }
 }
@@ -213,7 +213,7 @@ async fn methods_out_of_place_close_the_connection() {
     let text = "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
     client.expect_close(505, text).await;
     let mut client = node.channel().await;
-    client.send(1, tx::Select::default()).await;
+    client.send(1, tx::Select).await;
     client.expect_close(540, "NOT_IMPLEMENTED - transactions are not supported").await;
     let mut client = node.channel().await;
     client.publish(1, basic::Publish { immediate: true, ..Default::default() }, &NO_PROPERTIES, b"").await;
@@ -483,7 +483,7 @@ async fn messages_are_delivered_whole_in_order_and_settled() {
     client.ack(2, true).await;
     node.broker.until("two are settled", |broker| broker.counts("q") == (0, 1)).await;
     client.send(1, basic::Nack { delivery_tag: 3, multiple: false, requeue: true }).await;
-    assert_eq!(client.delivery().await.1, true);
+    assert!(client.delivery().await.1);
     client.send(1, basic::Reject { delivery_tag: 4, requeue: false }).await;
     node.broker.until("all are gone", |broker| broker.counts("q") == (0, 0)).await;
     client.ack(4, false).await;

@@ -301,7 +301,7 @@ async fn refusal(node: &Node, hello: Hello) -> String {
     let mut client = LinkClient::connect(format!("http://{}", node.address)).await.unwrap();
     let turn = Turn { hello: Some(hello), words: Vec::new() };
     let stream = tokio_stream::once(turn);
-    client.link(stream).await.err().expect("refused").message().to_owned()
+    client.link(stream).await.map(drop).expect_err("refused").message().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -315,7 +315,8 @@ async fn strangers_are_refused_with_the_reason() {
         adjust(&mut hello);
         hello
     };
-    let cases: [(fn(&mut Hello), &str); 6] = [
+    type Spoil = fn(&mut Hello);
+    let cases: [(Spoil, &str); 6] = [
         (|hello| hello.cluster = 78, "belongs to cluster 000000000000004d, not to 000000000000004e"),
         (|hello| hello.protocol = 99, "protocol 1 is spoken here, not 99"),
         (|hello| hello.to = 5, "this is node 1, not 5"),
