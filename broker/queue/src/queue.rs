@@ -148,6 +148,12 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         self.horizon = self.horizon.max(horizon);
     }
 
+    /// Messages below this offset may be delivered.
+    #[must_use]
+    pub fn horizon(&self) -> u64 {
+        self.horizon
+    }
+
     /// Committed messages, consecutive from `first`; what is known already is
     /// passed over.
     pub fn published(&mut self, first: u64, weights: &[u32]) {

@@ -12,8 +12,9 @@ use warren_replication::types::{Assignment, Epoch, NodeId, Process, QueueId};
 
 use crate::bodies::{Budget, Wanted};
 use crate::entry::Entry;
-use crate::leader::{Leader, Log, World};
+use crate::leader::{Leader, Log};
 use crate::step::{Effects, Local, QueueInfo, ReadRequest, Wish};
+use crate::world::World;
 
 /// The node's copy of the log.
 #[derive(Debug)]
@@ -513,7 +514,7 @@ impl Cell {
 
     fn read_ahead(&mut self, turn: &mut Turn<'_>) {
         let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) else { return };
-        if let Some(offset) = leader.unweighed() {
+        if let Some(offset) = leader.supply.unweighed() {
             let first = copy.replica.locate(offset);
             let request = turn.reads.ask(self.queue, copy.life, Reader::Sample);
             let max_bytes = turn.world.settings.sample_bytes;
@@ -525,7 +526,7 @@ impl Cell {
             Wanted::Index(index, _) => index,
         };
         let request = turn.reads.ask(self.queue, copy.life, Reader::Bodies);
-        leader.asked(request, wanted);
+        leader.supply.bodies.asked(request, wanted);
         let max_bytes = turn.world.settings.read_bytes;
         turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
     }

@@ -18,6 +18,7 @@ mod shard;
 mod status;
 pub mod step;
 mod takeover;
+mod world;
 
 pub use settings::Settings;
 pub use shard::Shard;

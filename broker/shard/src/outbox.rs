@@ -1,8 +1,40 @@
 //! What a leader has to say to one entry node in this turn, gathered so that a
 //! turn costs a word of each kind and not one a message.
 
+use std::collections::BTreeMap;
+
 use warren_replication::message::{Delivery, ToEntry};
-use warren_replication::types::{Offset, Session};
+use warren_replication::types::{Offset, Process, Session};
+
+/// One for each process that there is something to say to.
+#[derive(Debug, Default)]
+pub(crate) struct Outboxes(BTreeMap<Process, Outbox>);
+
+impl Outboxes {
+    /// What is gathered for this process.
+    pub(crate) fn to(&mut self, process: Process) -> &mut Outbox {
+        self.0.entry(process).or_default()
+    }
+
+    /// Hands out what was gathered for processes within reach; the others ask
+    /// again. True if anything of it needs the lease.
+    pub(crate) fn flush(
+        &mut self,
+        within_reach: impl Fn(Process) -> bool,
+        mut say: impl FnMut(Process, ToEntry),
+    ) -> bool {
+        let mut leased = false;
+        self.0.retain(|process, outbox| {
+            if !within_reach(*process) {
+                return false;
+            }
+            leased |= outbox.is_leased();
+            outbox.drain(|word| say(*process, word));
+            true
+        });
+        leased
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -49,12 +81,12 @@ impl Outbox {
     }
 
     /// Whether anything in it needs the lease (§6.7).
-    pub(crate) fn is_leased(&self) -> bool {
+    fn is_leased(&self) -> bool {
         !self.deliveries.is_empty() || !self.answers.is_empty()
     }
 
     /// Everything, in causal order: what ends a hold before what begins one.
-    pub(crate) fn drain(&mut self, mut say: impl FnMut(ToEntry)) {
+    fn drain(&mut self, mut say: impl FnMut(ToEntry)) {
         for (session, ranges) in self.confirmed.drain(..) {
             say(ToEntry::Confirmed { session, ranges });
         }

@@ -12,10 +12,10 @@ use warren_replication::types::{Boot, Moment, NodeId, Process, QueueId};
 use crate::bodies::Budget;
 use crate::cell::{Cell, Reads, Turn, needs_lease};
 use crate::entry::Entry;
-use crate::leader::World;
 use crate::settings::Settings;
 use crate::status;
 use crate::step::{Effects, Input, Local, ToChannel};
+use crate::world::World;
 
 /// Queues written to under one ticket: which copy, and its last write.
 type Ticket = (u64, Vec<(QueueId, u32, u64)>);

@@ -4,9 +4,9 @@ use warren_replication::replica::MirrorState;
 use warren_replication::types::{NodeId, QueueId};
 
 use crate::cell::Cell;
-use crate::leader::World;
 use crate::step::QueueStatus;
 use crate::takeover::Waits;
+use crate::world::World;
 
 /// The status of a queue, if the catalog has shown it here.
 pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<QueueStatus> {

@@ -8,16 +8,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use warren_replication::message::{Message, SettleReason};
+use warren_replication::message::{ConsumerSpec, Message, QueueWord, SettleReason, ToLeader};
 use warren_replication::step::Write;
 use warren_replication::types::{
     Assignment, Boot, ConsumerKey, Epoch, Incarnation, Moment, NodeId, Offset, Process, QueueId, Session, Version,
 };
-use warren_shard::step::{Effects, Input, Local, QueueInfo, QueueStatus, ReadRequest, ToChannel};
+use warren_shard::step::{Effects, Input, Local, QueueInfo, QueueStatus, ReadRequest, ToChannel, Wish};
 use warren_shard::{Settings, Shard};
 
 const QUEUE: QueueId = QueueId(1);
 const ME: Process = Process { node: NodeId(1), incarnation: Incarnation(1), boot: Boot(1) };
+const PEER: Process = Process { node: NodeId(2), incarnation: Incarnation(2), boot: Boot(1) };
 const CHANNEL: (u64, u16) = (1, 1);
 
 fn key(number: u64) -> ConsumerKey {
@@ -39,6 +40,7 @@ struct Node {
     log: Vec<Bytes>,
     ticket: u64,
     reads: Vec<ReadRequest>,
+    wishes: Vec<Wish>,
     published: u64,
 }
 
@@ -46,7 +48,8 @@ impl Node {
     fn new() -> Self {
         let shard = Shard::new(ME, Settings::default());
         let now = Moment(1_000_000);
-        let mut node = Self { shard, now, log: Vec::new(), ticket: 0, reads: Vec::new(), published: 0 };
+        let mut node =
+            Self { shard, now, log: Vec::new(), ticket: 0, reads: Vec::new(), wishes: Vec::new(), published: 0 };
         let lease = Input::Lease(now.plus_micros(3_600_000_000));
         node.turn([lease, Input::Registered(ME.node, ME.boot), Input::Live([ME].into()), reign(1)]);
         node.sync();
@@ -64,6 +67,7 @@ impl Node {
             }
         }
         self.reads.append(&mut effects.reads);
+        self.wishes.extend(effects.wishes.drain(..).map(|(_, wish)| wish));
         effects.replies.into_iter().map(|(_, _, reply)| reply).collect()
     }
 
@@ -106,6 +110,34 @@ impl Node {
         found(&heard).unwrap_or_else(|| panic!("nothing was found: {heard:?}")).0
     }
 
+    /// Ticks for so long, syncing.
+    fn wait(&mut self, micros: u64) {
+        let until = self.now.plus_micros(micros);
+        while self.now < until {
+            self.now = self.now.plus_micros(100_000);
+            self.turn([Input::Tick]);
+            self.sync();
+        }
+    }
+
+    /// A consumer of the other node, which has just come within reach.
+    fn peer_consumes(&mut self) {
+        let key = ConsumerKey { process: PEER, ..key(1) };
+        let spec = ConsumerSpec { key, tag: Bytes::new(), prefetch: 0, no_ack: false, exclusive: false, priority: 0 };
+        let claim = ToLeader::Claim { node: PEER.node, consumers: vec![spec], held: Vec::new() };
+        self.turn([
+            Input::Live([ME, PEER].into()),
+            Input::LinkUp(PEER),
+            Input::Peer { from: PEER, words: vec![(QUEUE, QueueWord::ToLeader(Epoch(1), claim))] },
+        ]);
+        assert_eq!(self.status().consumers, 1);
+    }
+
+    fn peer_vanishes(&mut self) {
+        self.turn([Input::LinkDown(PEER.node), Input::Live([ME].into())]);
+        assert_eq!(self.status().consumers, 0);
+    }
+
     fn status(&mut self) -> QueueStatus {
         let mut effects = Effects::default();
         self.shard.turn(self.now, [Input::Status { request: 0 }], &mut effects);
@@ -126,7 +158,7 @@ fn reign(epoch: u64) -> Input {
         predecessor: (epoch > 1).then_some(ME),
         predecessor_released: false,
     });
-    Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false })
+    Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: true })
 }
 
 /// What a get found, if it was answered with something.
@@ -214,4 +246,42 @@ fn a_get_after_an_ack_waits_for_nothing() {
     let a = node.get(1);
     let heard = node.say([Local::Settle(vec![a], SettleReason::Acked), Local::Get(key(2))]);
     assert_eq!(found(&heard).map(|(_, _, body)| body), Some(Bytes::from_static(b"b")));
+}
+
+#[test]
+fn a_queue_whose_last_consumer_died_with_its_node_deletes_itself() {
+    let mut node = Node::new();
+    node.peer_consumes();
+    node.peer_vanishes();
+    assert_eq!(node.wishes, [], "it may be a mistake");
+    node.wait(2 * Settings::default().lease_wait());
+    assert_eq!(node.wishes.first(), Some(&Wish::DeleteUnused));
+}
+
+#[test]
+fn a_later_boot_of_the_consumers_node_deletes_the_queue_at_once() {
+    let mut node = Node::new();
+    node.peer_consumes();
+    node.turn([Input::Registered(PEER.node, Boot(2))]);
+    assert_eq!(node.wishes, [Wish::DeleteUnused]);
+}
+
+#[test]
+fn a_consumer_that_comes_back_in_time_keeps_its_queue() {
+    let mut node = Node::new();
+    node.peer_consumes();
+    node.peer_vanishes();
+    node.wait(Settings::default().lease_wait() / 2);
+    node.peer_consumes();
+    node.wait(2 * Settings::default().lease_wait());
+    assert_eq!(node.wishes, []);
+}
+
+#[test]
+fn a_new_reign_alone_deletes_no_queue() {
+    let mut node = Node::new();
+    node.peer_consumes();
+    node.turn([Input::LinkDown(PEER.node), reign(2), Input::Live([ME].into())]);
+    node.wait(2 * Settings::default().reattach_grace);
+    assert_eq!(node.wishes, []);
 }

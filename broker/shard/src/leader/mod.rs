@@ -1,91 +1,39 @@
 //! The leader side of a queue: words of entry nodes in, proposals for the log
 //! and words for entry nodes out; and what commits, carried into the queue.
+//! What stands ready to go out, what was asked, and who has gone are kept apart
+//! (`supply`, `questions`, `departed`).
 
+mod departed;
+mod log;
 mod questions;
+mod supply;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use warren_queue::{Leave, Options, Queue, Ready};
 use warren_replication::ledger::Ledger;
 use warren_replication::message::{ConsumeOutcome, ConsumerSpec, Delivery, Held, SettleReason, ToEntry, ToLeader};
-use warren_replication::record;
-use warren_replication::replica::Replica;
-use warren_replication::step::{Action, Committed, Proposal};
+use warren_replication::step::{Committed, Proposal};
 use warren_replication::types::{
     Assignment, Boot, ConsumerKey, Epoch, Index, Moment, NodeId, Offset, Process, Session,
 };
 
-use crate::bodies::{Bodies, Budget, Wanted};
-use crate::outbox::Outbox;
+use crate::bodies::{Budget, Wanted};
+use crate::outbox::Outboxes;
 use crate::settings::Settings;
 use crate::takeover::{Takeover, Waits};
+use crate::world::World;
+use departed::Departed;
+pub(crate) use log::Log;
 use questions::{Question, Questions};
+use supply::Supply;
 
 /// Offsets of one settle record of a purge.
 const PURGE_BATCH: usize = 65_536;
 /// How often an unused queue is said to be unused, in microseconds.
 const UNUSED_RETRY: u64 = 1_000_000;
-
-/// What the leader needs to know of the world around the queue.
-pub(crate) struct World<'a> {
-    pub(crate) now: Moment,
-    pub(crate) me: Process,
-    pub(crate) lease: Moment,
-    pub(crate) live: &'a BTreeSet<Process>,
-    /// When processes that are not live any more were last seen live.
-    pub(crate) left: &'a BTreeMap<Process, Moment>,
-    /// The latest boot that the catalog has registered of a node.
-    pub(crate) boots: &'a FxHashMap<NodeId, Boot>,
-    /// The processes at the other ends of the links.
-    pub(crate) links: &'a FxHashMap<NodeId, Process>,
-    pub(crate) settings: &'a Settings,
-}
-
-impl World<'_> {
-    /// Whether this node may hand out messages now (§6.7).
-    pub(crate) fn leased(&self) -> bool {
-        self.now < self.lease
-    }
-
-    /// Whether a word to this process gets there.
-    pub(crate) fn linked(&self, process: Process) -> bool {
-        process == self.me || self.links.get(&process.node) == Some(&process)
-    }
-
-    /// Whether a later boot of its node has been registered: it is no more.
-    pub(crate) fn is_over(&self, process: Process) -> bool {
-        self.boots.get(&process.node).is_some_and(|boot| *boot > process.boot)
-    }
-
-    /// Whether its clients count as gone: it is over, or neither live nor within
-    /// reach. It claims anew if that was a mistake (§6.8).
-    fn is_gone(&self, process: Process) -> bool {
-        self.is_over(process) || (!self.live.contains(&process) && !self.linked(process))
-    }
-}
-
-/// The replica as its leader uses it.
-pub(crate) struct Log<'a> {
-    pub(crate) now: Moment,
-    pub(crate) replica: &'a mut Replica,
-    pub(crate) actions: &'a mut Vec<Action>,
-}
-
-impl Log<'_> {
-    /// Puts something into the log; the index of the entry that holds it.
-    fn propose(&mut self, proposal: Proposal) -> Index {
-        let before = self.replica.last();
-        self.replica.propose(self.now, proposal, self.actions);
-        let last = self.replica.last();
-        // It may have filled the entry, which is sealed then.
-        if last == before { last.index.next() } else { last.index }
-    }
-
-    fn ledger(&self) -> &Ledger {
-        self.replica.ledger()
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Leader {
@@ -93,8 +41,8 @@ pub(crate) struct Leader {
     takeover: Takeover,
     /// Made when the inherited log is committed.
     queue: Option<Queue<ConsumerKey>>,
-    bodies: Bodies,
-    outboxes: BTreeMap<Process, Outbox>,
+    pub(crate) supply: Supply,
+    outboxes: Outboxes,
     /// Said when the lease turned out to be lost: it goes when there is one again.
     held_back: Vec<(NodeId, ToEntry)>,
     /// Words that have to wait (§6.4). As many as the entry nodes have unacked
@@ -103,17 +51,10 @@ pub(crate) struct Leader {
     /// Who else wants to hear that an offset is settled, beside its holder.
     askers: FxHashMap<u64, Vec<Process>>,
     questions: Questions,
-    /// The message at which a sample of the inherited ones is to be read, for
-    /// nobody knows what they weigh.
-    unweighed: Option<Offset>,
-    /// The horizon as far as proposed.
-    horizon: u64,
-    /// Processes whose clients are gone, with what they hold, and since when.
-    gone: BTreeMap<Process, Moment>,
-    /// Somebody left the queue by his own will.
+    departed: Departed,
+    /// The last consumer may have left, and for good.
     left_unused: bool,
     unused_said: Option<Moment>,
-    sessions_looked_at: Moment,
     pub(crate) totals: (u64, u64, u64),
 }
 
@@ -129,18 +70,15 @@ impl Leader {
             epoch: assignment.epoch,
             takeover,
             queue: None,
-            bodies: Bodies::default(),
-            outboxes: BTreeMap::new(),
+            supply: Supply::default(),
+            outboxes: Outboxes::default(),
             held_back: Vec::new(),
             waiting: VecDeque::new(),
             askers: FxHashMap::default(),
             questions: Questions::default(),
-            unweighed: None,
-            horizon: 0,
-            gone: BTreeMap::new(),
+            departed: Departed::default(),
             left_unused: false,
             unused_said: None,
-            sessions_looked_at: Moment(0),
             totals: (0, 0, 0),
         }
     }
@@ -176,7 +114,7 @@ impl Leader {
         !queue.is_open()
             || !self.held_back.is_empty()
             || !self.waiting.is_empty()
-            || !self.gone.is_empty()
+            || !self.departed.is_empty()
             || self.questions.wants_ticks()
             || self.left_unused
             || (queue.first_ready().is_some() && queue.has_room())
@@ -208,28 +146,13 @@ impl Leader {
         self.waiting.retain(|(from, _)| !world.is_gone(*from));
         self.questions.forget(|process| world.is_gone(process));
         let Some(queue) = &mut self.queue else { return };
-        let keys = queue.consumers();
-        let mut left = false;
-        for key in &keys {
-            if world.is_gone(key.process) {
-                queue.detach(key);
-                // Only a certain end counts for auto-delete, not a suspicion.
-                left |= world.is_over(key.process);
-            }
-        }
-        self.left_unused |= left;
-        let gone = &mut self.gone;
-        for (offset, _) in queue.held_by(|key| world.is_gone(key.process)) {
-            if let Some(holder) = queue.holder(offset) {
-                gone.entry(holder.key.process).or_insert(world.now);
-            }
-        }
+        self.departed.look(queue, world);
     }
 
     /// A later boot of a node is registered.
     pub(crate) fn registered(&mut self, node: NodeId, boot: Boot) {
         self.takeover.registered(node, boot);
-        self.sessions_looked_at = Moment(0);
+        self.departed.registered();
     }
 
     /// A word of an entry node, meant for this epoch.
@@ -300,7 +223,7 @@ impl Leader {
                 };
                 self.left_unused = false;
                 let word = ToEntry::Consuming { consumer: spec.key, outcome };
-                self.outboxes.entry(from).or_default().consuming.push(word);
+                self.outboxes.to(from).consuming.push(word);
             }
             ToLeader::Cancel { consumer } => {
                 self.left_unused |= queue.detach(&consumer);
@@ -319,7 +242,7 @@ impl Leader {
                             queue.give_back(offset.0);
                             counting.push((offset, count));
                         }
-                        None => self.outboxes.entry(from).or_default().returned.push(offset),
+                        None => self.outboxes.to(from).returned.push(offset),
                     }
                 }
                 if !counting.is_empty() {
@@ -365,7 +288,7 @@ impl Leader {
             Question::Count(request) => {
                 let counts = queue.counts();
                 let word = ToEntry::Counted { request, ready: counts.ready, consumers: counts.consumers };
-                self.outbox(from).answers.push(word);
+                self.outboxes.to(from).answers.push(word);
             }
         }
     }
@@ -378,7 +301,7 @@ impl Leader {
             match queue.settle(offset.0) {
                 Leave::Unknown => {
                     // Settled before, and committed: it is told so.
-                    self.outboxes.entry(from).or_default().settled.push(*offset);
+                    self.outboxes.to(from).settled.push(*offset);
                     false
                 }
                 leave => {
@@ -399,11 +322,11 @@ impl Leader {
     fn claim(&mut self, from: Process, consumers: &[ConsumerSpec], held: &[Held], ledger: &Ledger) {
         let Some(queue) = &mut self.queue else { return };
         self.takeover.claimed(from);
-        self.gone.remove(&from);
+        self.departed.claimed(from);
         self.questions.forget(|process| process == from);
         for key in queue.consumers() {
             if key.process == from && !consumers.iter().any(|spec| spec.key == key) {
-                queue.detach(&key);
+                self.left_unused |= queue.detach(&key);
             }
         }
         for spec in consumers {
@@ -430,7 +353,7 @@ impl Leader {
             committed;
         for (session, ranges) in confirmed {
             self.totals.0 += ranges.iter().map(|(first, last)| last - first + 1).sum::<u64>();
-            self.outbox(session.process).confirm(session, ranges);
+            self.outboxes.to(session.process).confirm(session, ranges);
         }
         self.questions.committed(index);
         let Some(queue) = &mut self.queue else {
@@ -441,7 +364,7 @@ impl Leader {
         };
         if !weights.is_empty() {
             if let Some(entry) = &entry {
-                self.bodies.committed(entry, first_offset.0, queue, budget, world.settings);
+                self.supply.bodies.committed(entry, first_offset.0, queue, budget, world.settings);
             }
             queue.published(first_offset.0, &weights);
         }
@@ -456,33 +379,33 @@ impl Leader {
                         Some((process, offsets)) if *process == key.process => offsets.push(offset),
                         _ => {
                             if let Some((process, mut offsets)) = last.replace((key.process, vec![offset])) {
-                                self.outboxes.entry(process).or_default().settled.append(&mut offsets);
+                                self.outboxes.to(process).settled.append(&mut offsets);
                             }
                         }
                     }
                 }
                 None => {
-                    self.bodies.forget(offset.0, budget);
+                    self.supply.bodies.forget(offset.0, budget);
                     self.questions.settled(offset.0);
                 }
             }
             if !self.askers.is_empty() {
                 for process in self.askers.remove(&offset.0).unwrap_or_default() {
-                    self.outboxes.entry(process).or_default().settled.push(offset);
+                    self.outboxes.to(process).settled.push(offset);
                 }
             }
         }
         if let Some((process, mut offsets)) = last {
-            self.outboxes.entry(process).or_default().settled.append(&mut offsets);
+            self.outboxes.to(process).settled.append(&mut offsets);
         }
         for (offset, _) in returned {
             if let Some(key) = queue.returned(offset.0) {
-                self.outboxes.entry(key.process).or_default().returned.push(offset);
+                self.outboxes.to(key.process).returned.push(offset);
             }
         }
         for offset in ignored {
             for process in self.askers.remove(&offset.0).unwrap_or_default() {
-                self.outboxes.entry(process).or_default().settled.push(offset);
+                self.outboxes.to(process).settled.push(offset);
             }
         }
         self.answer_purges();
@@ -495,32 +418,26 @@ impl Leader {
         let next = ledger.next_offset().0;
         let mut queue = Queue::new(world.settings.window, ledger.live().iter(), next, maybe_delivered);
         queue.set_horizon(ledger.horizon().0);
-        self.horizon = ledger.horizon().0;
-        self.unweighed = queue.first_ready().map(Offset);
+        self.supply.inherit(&queue);
         self.queue = Some(queue);
     }
 
     fn answer_purges(&mut self) {
         while let Some((from, word)) = self.questions.purged() {
-            self.outbox(from).answers.push(word);
+            self.outboxes.to(from).answers.push(word);
         }
     }
 
     /// Publishes that were known already (§4.8).
     pub(crate) fn repeated(&mut self, session: Session, confirmed: Vec<(u64, u64)>, refused: Vec<(u64, u64)>) {
-        let outbox = self.outbox(session.process);
+        let outbox = self.outboxes.to(session.process);
         outbox.confirm(session, confirmed);
         outbox.refuse(session, refused);
     }
 
     /// A predecessor is missing (§4.8).
     pub(crate) fn again(&mut self, session: Session, from: u64) {
-        self.outbox(session.process).again(session, from);
-    }
-
-    /// What is gathered for this process.
-    fn outbox(&mut self, process: Process) -> &mut Outbox {
-        self.outboxes.entry(process).or_default()
+        self.outboxes.to(session.process).again(session, from);
     }
 
     /// Everything that can go on now. True if the queue is unused and is to be
@@ -532,7 +449,7 @@ impl Leader {
         world: &World<'_>,
         auto_delete: bool,
     ) -> bool {
-        self.end_dead_sessions(log, world);
+        self.departed.end_sessions(log, world);
         let Some(queue) = &mut self.queue else { return false };
         if !queue.is_open() && self.takeover.grace_over(world.now, world.live) {
             queue.open();
@@ -541,102 +458,54 @@ impl Leader {
         if self.waits(world).is_some() {
             return false;
         }
-        self.return_of_the_gone(log, world);
+        if let Some(queue) = &mut self.queue {
+            self.left_unused |= self.departed.give_back(queue, log, world);
+        }
         while let Some((from, question)) = self.questions.due() {
             self.answer(from, question, log);
         }
-        self.raise_horizon(log, world.settings);
+        if let Some(queue) = &self.queue
+            && (queue.has_room() || self.questions.has_gets())
+        {
+            self.supply.raise_horizon(queue, log, world.settings);
+        }
         self.serve_gets(log, budget);
         self.deliver(log, budget);
         self.left_unused &= auto_delete;
         self.unused(world.now)
     }
 
-    /// What is on its way to a process may still be handed out by it while its
-    /// lease runs: only then, or when it is certainly over, may others have it.
-    fn return_of_the_gone(&mut self, log: &mut Log<'_>, world: &World<'_>) {
-        let Some(queue) = self.queue.as_mut().filter(|_| !self.gone.is_empty()) else { return };
-        let wait = world.settings.lease_wait();
-        let mut gone = BTreeSet::new();
-        self.gone.retain(|process, since| {
-            let waits = !world.is_over(*process) && world.now.micros_since(*since) < wait;
-            if !waits && world.is_gone(*process) {
-                gone.insert(*process);
-            }
-            // It may have come back meanwhile: its claim says the rest.
-            waits && world.is_gone(*process)
-        });
-        let mut offsets = Vec::new();
-        for (offset, count) in queue.held_by(|key| gone.contains(&key.process)) {
-            if queue.give_back(offset) {
-                offsets.push((Offset(offset), count + 1));
-            }
-        }
-        if !offsets.is_empty() {
-            log.propose(Proposal::Return { offsets });
-        }
-    }
-
-    /// Messages at or above the horizon are never delivered, so it is put well
-    /// ahead of the first ready one, but only while somebody has room for more:
-    /// it says what may have been delivered, should this node die (§6.8).
-    fn raise_horizon(&mut self, log: &mut Log<'_>, settings: &Settings) {
-        let Some(queue) = &self.queue else { return };
-        if !queue.has_room() && !self.questions.has_gets() {
-            return;
-        }
-        let first = queue.first_ready().unwrap_or(queue.next_offset());
-        if self.horizon < first + settings.horizon_ahead.div_ceil(2) {
-            self.horizon = first + settings.horizon_ahead;
-            log.propose(Proposal::Horizon(Offset(self.horizon)));
-        }
-    }
-
     fn serve_gets(&mut self, log: &Log<'_>, budget: &mut Budget) {
         let Some(queue) = &mut self.queue else { return };
         while let Some(key) = self.questions.first_get() {
-            let word = match queue.deliverable() {
-                Some(offset) => {
-                    let Some(message) = self.bodies.take(offset, budget) else {
-                        self.bodies.miss(offset);
-                        return;
-                    };
-                    let count = log.ledger().count(Offset(offset));
+            let word = match self.supply.next(queue, budget) {
+                Some((offset, message)) => {
+                    let count = log.ledger().count(offset);
                     let Some(got) = queue.get(key, weight(&message), count) else { return };
                     self.totals.1 += 1;
-                    let offset = Offset(got.offset);
                     let redelivered = got.redelivered;
                     let delivery = Delivery { consumer: key, offset, count, redelivered, message };
                     ToEntry::Got { delivery, ready: queue.counts().ready }
                 }
-                // Ready, but above the horizon.
+                // Ready, but above the horizon, or its body is yet to be read.
                 None if queue.first_ready().is_some() => return,
                 None => ToEntry::Empty { key, ready: 0 },
             };
             self.questions.got();
-            self.outboxes.entry(key.process).or_default().answers.push(word);
+            self.outboxes.to(key.process).answers.push(word);
         }
     }
 
     fn deliver(&mut self, log: &Log<'_>, budget: &mut Budget) {
         let Some(queue) = &mut self.queue else { return };
         while queue.has_room() {
-            let Some(offset) = queue.deliverable() else { return };
-            let Some(message) = self.bodies.take(offset, budget) else {
-                self.bodies.miss(offset);
-                return;
-            };
-            let count = log.ledger().count(Offset(offset));
+            let Some((offset, message)) = self.supply.next(queue, budget) else { return };
+            let count = log.ledger().count(offset);
             let Some(given) = queue.deliver(weight(&message), count) else { return };
             self.totals.1 += 1;
-            let delivery = Delivery {
-                consumer: given.key,
-                offset: Offset(given.offset),
-                count,
-                redelivered: given.redelivered,
-                message,
-            };
-            self.outboxes.entry(given.key.process).or_default().deliveries.push(delivery);
+            let redelivered = given.redelivered;
+            let delivery = Delivery { consumer: given.key, offset, count, redelivered, message };
+            self.outboxes.to(given.key.process).deliveries.push(delivery);
         }
     }
 
@@ -650,67 +519,24 @@ impl Leader {
         true
     }
 
-    /// Sessions whose process is over leave the table by a record (§4.8).
-    fn end_dead_sessions(&mut self, log: &mut Log<'_>, world: &World<'_>) {
-        let linger = world.settings.session_linger;
-        if self.sessions_looked_at != Moment(0) && world.now.micros_since(self.sessions_looked_at) < linger / 16 {
-            return;
-        }
-        self.sessions_looked_at = world.now;
-        let long_gone = |process: Process| {
-            world.is_gone(process)
-                && world.left.get(&process).is_some_and(|since| world.now.micros_since(*since) >= linger)
-        };
-        let dead: Vec<Session> = log
-            .ledger()
-            .sessions()
-            .iter()
-            .map(|(session, _)| *session)
-            .filter(|session| world.is_over(session.process) || long_gone(session.process))
-            .collect();
-        for session in dead {
-            log.propose(Proposal::EndSession(session));
-        }
-    }
-
     /// What to read for deliveries, if anything.
     pub(crate) fn wanted(&mut self, settings: &Settings) -> Option<Wanted> {
-        self.bodies.wanted(self.queue.as_ref()?, settings)
-    }
-
-    /// The read was asked for under this number.
-    pub(crate) fn asked(&mut self, request: u64, wanted: Wanted) {
-        self.bodies.asked(request, wanted);
+        self.supply.bodies.wanted(self.queue.as_ref()?, settings)
     }
 
     /// Bodies for deliveries arrived.
-    pub(crate) fn read(&mut self, request: u64, entries: &[bytes::Bytes], budget: &mut Budget, settings: &Settings) {
+    pub(crate) fn read(&mut self, request: u64, entries: &[Bytes], budget: &mut Budget, settings: &Settings) {
         if let Some(queue) = &self.queue {
-            self.bodies.read(request, entries, queue, budget, settings);
+            self.supply.bodies.read(request, entries, queue, budget, settings);
         }
     }
 
-    /// Where a sample of messages is to be read, if one is; said once.
-    pub(crate) fn unweighed(&mut self) -> Option<Offset> {
-        self.unweighed.take()
-    }
-
-    /// The sample arrived. It begins at or a little before the message meant:
-    /// what is gone already counts only if nothing else was met.
-    pub(crate) fn weigh(&mut self, entries: &[bytes::Bytes]) {
-        let Some(queue) = &mut self.queue else { return };
-        let (mut here, mut gone) = ((0, 0), (0, 0));
-        for entry in entries {
-            let (Ok(offsets), Ok(weights)) = (record::offsets(entry), record::weights(entry)) else { break };
-            for (offset, weight) in offsets.zip(weights) {
-                let (bytes, messages) = if queue.contains(offset) { &mut here } else { &mut gone };
-                *bytes += u64::from(weight);
-                *messages += 1;
-            }
-        }
-        let (bytes, messages): (u64, u64) = if here.1 > 0 { here } else { gone };
-        if let Some(typical) = bytes.checked_div(messages) {
-            queue.weighed(u32::try_from(typical).unwrap_or(u32::MAX));
+    /// The sample of inherited messages arrived.
+    pub(crate) fn weigh(&mut self, sample: &[Bytes]) {
+        if let Some(queue) = &mut self.queue
+            && let Some(typical) = supply::typical_weight(queue, sample)
+        {
+            queue.weighed(typical);
         }
     }
 
@@ -741,22 +567,13 @@ impl Leader {
 
     /// Hands out what was gathered for entry nodes within reach; the others ask
     /// again. True if anything of it needs the lease.
-    pub(crate) fn flush(&mut self, world: &World<'_>, mut say: impl FnMut(Process, ToEntry)) -> bool {
-        let mut leased = false;
-        self.outboxes.retain(|process, outbox| {
-            if !world.linked(*process) {
-                return false;
-            }
-            leased |= outbox.is_leased();
-            outbox.drain(|word| say(*process, word));
-            true
-        });
-        leased
+    pub(crate) fn flush(&mut self, world: &World<'_>, say: impl FnMut(Process, ToEntry)) -> bool {
+        self.outboxes.flush(|process| world.linked(process), say)
     }
 
     /// It leads no more: what it kept is given up.
     pub(crate) fn end(mut self, budget: &mut Budget) {
-        self.bodies.clear(budget);
+        self.supply.bodies.clear(budget);
     }
 }
 
