@@ -5,14 +5,15 @@
 mod faults;
 mod links;
 mod membership;
+mod turns;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use warren_replication::message::{QueueWord, ToEntry};
+use warren_replication::message::QueueWord;
 use warren_replication::replica::Replica;
-use warren_replication::types::{Moment, NodeId, Process, QueueId};
-use warren_shard::step::{Effects, Input, Local, ToChannel, Wish};
+use warren_replication::types::{NodeId, Process, QueueId};
+use warren_shard::step::{Effects, Input, Local, Wish};
 use warren_shard::{Settings, Shard};
 
 use crate::catalog::Catalog;
@@ -345,180 +346,6 @@ impl World {
         if !std::mem::replace(&mut up.turning, true) {
             self.at(delay, node, Event::Turn);
         }
-    }
-
-    // One turn of a shard, and what follows from it.
-
-    fn turn(&mut self, node: usize) {
-        self.turns += 1;
-        let moment = Moment(self.nodes[node].moment(self.now));
-        let Some(up) = &mut self.nodes[node].up else { return };
-        if up.leaving.is_some() {
-            self.at(100, node, Event::Turn);
-            return;
-        }
-        up.turning = false;
-        let inputs = std::mem::take(&mut up.mailbox);
-        let mut effects = Effects::default();
-        if self.tracing {
-            let process = up.process;
-            for input in &inputs {
-                let line = format!("{:>9} {}/{} <- {input:?}", self.now, process.node, process.boot);
-                self.trace.push_back(line);
-            }
-        }
-        for input in &inputs {
-            let (peer, up) = match input {
-                Input::LinkUp(process) => (process.node.0 as usize - 1, true),
-                Input::LinkDown(peer) => (peer.0 as usize - 1, false),
-                _ => continue,
-            };
-            let session = self.net.link(node, peer).0.session;
-            let Some(it) = &mut self.nodes[node].up else { return };
-            it.links.remove(&peer);
-            if up {
-                it.links.insert(peer, session);
-            }
-        }
-        let Some(up) = &mut self.nodes[node].up else { return };
-        up.shard.turn(moment, inputs, &mut effects);
-        up.leaving = Some(effects);
-        // Rarely the node falls asleep between the turn and its effects (§6.7).
-        if !self.calm && self.rng.below(2_000) == 0 {
-            let sleep = self.rng.between(100, 2_000) * MS;
-            self.freeze(node, sleep);
-            self.at(sleep, node, Event::Leave);
-        } else {
-            self.leave(node);
-        }
-    }
-
-    fn leave(&mut self, node: usize) {
-        let moment = self.nodes[node].moment(self.now);
-        let ignore = self.mutation == Some(Mutation::IgnoreLease);
-        let Some(up) = &mut self.nodes[node].up else { return };
-        let Some(mut effects) = up.leaving.take() else { return };
-        if effects.leased && moment >= up.lease && !ignore {
-            up.shard.lease_lost(Moment(moment), &mut effects);
-        }
-        let process = up.process;
-        if self.tracing {
-            for word in &effects.words {
-                let line = format!("{:>9} {}/{} -> {word:?}", self.now, process.node, process.boot);
-                self.trace.push_back(line);
-            }
-        }
-        let Effects { writes, ticket, words, replies, wishes, reads, alarms, .. } = effects;
-        for (queue, alarm) in alarms {
-            self.oracle.fail(|| format!("{queue:?} at {process:?}: {alarm}"));
-        }
-        if !writes.is_empty() {
-            self.nodes[node].disk.write(ticket, writes);
-            self.sync_soon(node);
-            if self.mutation == Some(Mutation::PersistedTooEarly) && self.rng.percent(50) {
-                self.mail(node, Input::Persisted(ticket));
-            }
-        }
-        self.look(node);
-        self.send(node, process, words);
-        for read in reads {
-            let delay = self.rng.between(50, 3 * MS);
-            let (request, queue, first, max_bytes) = (read.request, read.queue, read.first, read.max_bytes);
-            self.at(delay, node, Event::Read { request, queue, first, max_bytes });
-        }
-        for (queue, wish) in wishes {
-            let delay = self.rng.between(MS, 15 * MS);
-            self.at(delay, node, Event::Wish { queue, wish });
-        }
-        for (connection, _, event) in replies {
-            self.reply(node, process, connection, event);
-        }
-    }
-
-    /// The oracle looks at what this node's leaders have committed.
-    fn look(&mut self, node: usize) {
-        let Node { up: Some(up), disk, .. } = &self.nodes[node] else { return };
-        for queue in self.catalog.queues.keys().chain(&self.catalog.deleted) {
-            let Some(replica) = up.shard.replica(*queue).filter(|replica| replica.is_leading()) else { continue };
-            let Some(assignment) = replica.assignment() else { continue };
-            self.oracle
-                .ledger(*queue, up.process, assignment.epoch, replica.ledger(), |index| disk.entry(*queue, index));
-        }
-    }
-
-    fn send(&mut self, node: usize, process: Process, words: Vec<(NodeId, QueueId, QueueWord)>) {
-        let mut batches: BTreeMap<usize, Vec<(QueueId, QueueWord)>> = BTreeMap::new();
-        for (to, queue, word) in words {
-            if let QueueWord::ToEntry(epoch, said) = &word {
-                let offsets: Vec<u64> = match said {
-                    ToEntry::Deliver { deliveries } => deliveries.iter().map(|delivery| delivery.offset.0).collect(),
-                    ToEntry::Got { delivery, .. } => vec![delivery.offset.0],
-                    _ => Vec::new(),
-                };
-                if !offsets.is_empty() || matches!(said, ToEntry::Empty { .. } | ToEntry::Counted { .. }) {
-                    self.oracle.served(queue, *epoch, process, offsets);
-                }
-            }
-            batches.entry(to.0 as usize - 1).or_default().push((queue, word));
-        }
-        for (to, words) in batches {
-            let flows = self.net.flows(node, to, self.now);
-            let delay = if self.rng.percent(3) { self.rng.between(MS, 60 * MS) } else { self.rng.between(50, MS) };
-            let lost = self.mutation == Some(Mutation::SilentLoss) && self.rng.percent(2);
-            let broken = !self.calm && self.rng.below(3_000) == 0;
-            let told = self.nodes[node].up.as_ref().and_then(|up| up.links.get(&to).copied());
-            let (link, end) = self.net.link(node, to);
-            if !link.up[end] || told != Some(link.session) {
-                continue;
-            }
-            let session = link.session;
-            let arrival = (self.now + delay).max(link.last_arrival[end]).max(link.up_at[1 - end] + 1);
-            link.last_arrival[end] = arrival;
-            if link.cut_at[end].is_some_and(|cut| arrival >= cut) || !flows {
-                continue;
-            }
-            if broken {
-                self.break_link(node, to, 20 * MS);
-                continue;
-            }
-            if lost {
-                continue;
-            }
-            let later = arrival - self.now;
-            self.at(later, to, Event::Arrive { from: process, from_node: node, session, words });
-        }
-    }
-
-    fn arrive(&mut self, node: usize, from: Process, from_node: usize, session: u64, words: Vec<(QueueId, QueueWord)>) {
-        let now = self.now;
-        let (link, end) = self.net.link(from_node, node);
-        if link.session == session && link.up[1 - end] && link.cut_at[end].is_none_or(|cut| now < cut) {
-            self.mail(node, Input::Peer { from, words });
-        }
-    }
-
-    fn reply(&mut self, node: usize, process: Process, connection: u64, event: ToChannel) {
-        let index = connection as usize - 1;
-        let told = match &event {
-            ToChannel::Deliver { queue, offset, .. } => Some((queue, Some(offset.0))),
-            ToChannel::Got { queue, found, .. } => Some((queue, found.as_ref().map(|(offset, ..)| offset.0))),
-            _ => None,
-        };
-        if let Some((queue, offset)) = told
-            && let Some(replica) = self.nodes[node].up.as_ref().and_then(|up| up.shard.replica(*queue))
-            && replica.is_leading()
-            && let Some(assignment) = replica.assignment()
-        {
-            self.oracle.served(*queue, assignment.epoch, process, offset);
-        }
-        let Some(mut client) = self.clients[index].take() else { return };
-        let nodes = &self.nodes;
-        let alive =
-            |process: Process| nodes.iter().any(|node| node.up.as_ref().is_some_and(|up| up.process == process));
-        let now = self.now;
-        let wants = client.hear(index, event, now, &mut self.oracle, alive);
-        self.clients[index] = Some(client);
-        self.want(node, wants);
     }
 
     fn want(&mut self, node: usize, wants: Vec<(QueueId, Local)>) {

@@ -4,40 +4,17 @@
 //! question until its answer, so that all of it can be said again to the next
 //! leader, or over the next link.
 
+mod publishers;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
-use warren_replication::message::{
-    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, SettleReason, ToEntry, ToLeader,
-};
+use warren_replication::message::{ConsumeOutcome, ConsumerSpec, Delivery, Held, SettleReason, ToEntry, ToLeader};
 use warren_replication::types::{ConsumerKey, Moment, NodeId, Offset, QueueId, Session};
 
 use crate::settings::Settings;
 use crate::step::{Local, ToChannel};
-
-/// A publish that nobody has answered yet.
-#[derive(Debug)]
-struct Publish {
-    sequence: u64,
-    since: Moment,
-    message: Message,
-}
-
-/// What one session has going here.
-#[derive(Debug, Default)]
-struct Publisher {
-    /// In sequence.
-    pending: VecDeque<Publish>,
-    /// The last sequence given to this queue.
-    last: u64,
-    /// Its channel is gone: the session ends when nothing is pending.
-    closed: bool,
-    /// This turn's answers.
-    confirmed: Vec<(u64, u64)>,
-    refused: Vec<(u64, u64)>,
-    /// The last "from there again" that was obeyed, and when.
-    again: Option<(u64, Moment)>,
-}
+use publishers::Publishers;
 
 #[derive(Debug)]
 struct Consumer {
@@ -85,9 +62,7 @@ pub(crate) type Replies = Vec<(u64, u16, ToChannel)>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
-    publishers: FxHashMap<Session, Publisher>,
-    /// Publishers with answers of this turn.
-    answered: Vec<Session>,
+    publishers: Publishers,
     consumers: FxHashMap<u64, Consumer>,
     next_order: u64,
     /// Consumers with something written to say in this turn.
@@ -99,8 +74,6 @@ pub(crate) struct Entry {
     /// Answered in this turn, should the lease turn out to be lost.
     just_answered: Vec<(u64, Question)>,
     just_empty: Vec<ConsumerKey>,
-    /// Sessions ended lately.
-    ended: VecDeque<Session>,
     /// For the leader, in order.
     pub(crate) out: Vec<ToLeader>,
     /// There is a leader within reach who has our claim.
@@ -112,13 +85,6 @@ pub(crate) struct Entry {
     patience: u64,
 }
 
-fn add(ranges: &mut Vec<(u64, u64)>, sequence: u64) {
-    match ranges.last_mut() {
-        Some((_, last)) if *last + 1 == sequence => *last = sequence,
-        _ => ranges.push((sequence, sequence)),
-    }
-}
-
 impl Entry {
     /// Whether nothing is going on: it may be forgotten.
     pub(crate) fn is_idle(&self) -> bool {
@@ -127,7 +93,7 @@ impl Entry {
             && self.held.is_empty()
             && self.gets.is_empty()
             && self.questions.is_empty()
-            && (self.ended.is_empty() || self.attached)
+            && (self.publishers.none_ended() || self.attached)
             && self.out.is_empty()
     }
 
@@ -135,7 +101,7 @@ impl Entry {
     pub(crate) fn is_waiting(&self) -> bool {
         !self.gets.is_empty()
             || !self.questions.is_empty()
-            || self.publishers.values().any(|p| !p.pending.is_empty())
+            || self.publishers.is_waiting()
             || self.consumers.values().any(|c| !c.attached && !c.cancelled)
             || self.held.values().any(|h| h.state != HeldState::Held)
     }
@@ -180,7 +146,7 @@ impl Entry {
 
     /// Whether a turn is not over with it.
     pub(crate) fn has_more(&self) -> bool {
-        !self.out.is_empty() || !self.answered.is_empty() || !self.wrote.is_empty()
+        !self.out.is_empty() || self.publishers.has_answers() || !self.wrote.is_empty()
     }
 
     fn send_everything(&mut self, node: NodeId, settings: &Settings) {
@@ -218,53 +184,18 @@ impl Entry {
         for (&request, question) in &self.questions {
             self.out.push(if question.purge { ToLeader::Purge { request } } else { ToLeader::Count { request } });
         }
-        self.resend_all(settings);
-        for session in &self.ended {
-            self.out.push(ToLeader::EndSession { session: *session });
-        }
-    }
-
-    /// Sends all pending publishes again.
-    fn resend_all(&mut self, settings: &Settings) {
-        let mut sessions: Vec<Session> = self.publishers.keys().copied().collect();
-        sessions.sort_unstable();
-        for session in sessions {
-            self.resend(session, 0, settings);
-        }
-    }
-
-    /// Sends a session's pending publishes from this sequence on again.
-    fn resend(&mut self, session: Session, from: u64, settings: &Settings) {
-        let Some(publisher) = self.publishers.get(&session) else { return };
-        let Some(floor) = publisher.pending.front().map(|p| p.sequence) else { return };
-        let start = publisher.pending.partition_point(|p| p.sequence < from);
-        // What lies below the floor needs no predecessor (§4.8).
-        let mut prev = match start.checked_sub(1) {
-            Some(before) => publisher.pending[before].sequence,
-            None => floor - 1,
-        };
-        let mut messages = Vec::new();
-        let mut bytes = 0;
-        for publish in publisher.pending.range(start..) {
-            if bytes >= settings.resend_bytes {
-                let batch: Vec<(u64, Message)> = std::mem::take(&mut messages);
-                let last = batch.last().map_or(prev, |(sequence, _)| *sequence);
-                self.out.push(ToLeader::Publish { session, floor, prev, messages: batch });
-                prev = last;
-                bytes = 0;
-            }
-            bytes += publish.message.weight();
-            messages.push((publish.sequence, publish.message.clone()));
-        }
-        if !messages.is_empty() {
-            self.out.push(ToLeader::Publish { session, floor, prev, messages });
-        }
+        self.publishers.resend_all(settings, &mut self.out);
+        self.publishers.say_ended(&mut self.out);
     }
 
     /// From a channel of this node.
     pub(crate) fn local(&mut self, now: Moment, local: Local) {
         match local {
-            Local::Publish { session, messages } => self.publish(now, session, messages),
+            Local::Publish { session, messages } => {
+                if let Some(word) = self.publishers.publish(now, session, messages) {
+                    self.say(word);
+                }
+            }
             Local::ChannelClosed { session } => self.channel_closed(session),
             Local::Consume(spec) => {
                 let consumer = Consumer {
@@ -296,19 +227,6 @@ impl Entry {
                 self.ask(Question { connection, channel, request, purge: false });
             }
         }
-    }
-
-    fn publish(&mut self, now: Moment, session: Session, messages: Vec<(u64, Message)>) {
-        let Some(last) = messages.last().map(|(sequence, _)| *sequence) else { return };
-        let publisher = self.publishers.entry(session).or_default();
-        publisher.pending.extend(messages.iter().map(|(sequence, message)| Publish {
-            sequence: *sequence,
-            since: now,
-            message: message.clone(),
-        }));
-        let prev = std::mem::replace(&mut publisher.last, last);
-        let floor = publisher.pending.front().map_or(0, |p| p.sequence);
-        self.say(ToLeader::Publish { session, floor, prev, messages });
     }
 
     fn ask(&mut self, question: Question) {
@@ -401,10 +319,7 @@ impl Entry {
         self.give_back(held);
         self.gets.retain(|_, key| !mine(key));
         self.questions.retain(|_, q| q.connection != connection || q.channel != channel);
-        if let Some(publisher) = self.publishers.get_mut(&session) {
-            publisher.closed = true;
-            self.answered.push(session);
-        }
+        self.publishers.close(session);
     }
 
     /// From the leader, in the epoch and over the link that we claimed on.
@@ -419,19 +334,10 @@ impl Entry {
         self.heard = now;
         self.patience = settings.resend_after;
         match word {
-            ToEntry::Confirmed { session, ranges } => self.answer(session, &ranges, true),
-            ToEntry::Refused { session, ranges } => self.answer(session, &ranges, false),
+            ToEntry::Confirmed { session, ranges } => self.publishers.answer(session, &ranges, true),
+            ToEntry::Refused { session, ranges } => self.publishers.answer(session, &ranges, false),
             ToEntry::Again { session, from } => {
-                let Some(publisher) = self.publishers.get_mut(&session) else { return };
-                // Every word behind the gap is answered so: obey once.
-                if publisher
-                    .again
-                    .is_some_and(|(same, at)| same == from && now.micros_since(at) < settings.replica.resend)
-                {
-                    return;
-                }
-                publisher.again = Some((from, now));
-                self.resend(session, from, settings);
+                self.publishers.again(now, session, from, settings, &mut self.out);
             }
             ToEntry::Deliver { deliveries } => {
                 for delivery in deliveries {
@@ -520,42 +426,10 @@ impl Entry {
         replies.push((key.connection, key.channel, event));
     }
 
-    /// Publishes are answered: each exactly once, whatever is said again.
-    fn answer(&mut self, session: Session, ranges: &[(u64, u64)], confirmed: bool) {
-        let Some(publisher) = self.publishers.get_mut(&session) else { return };
-        for &(first, last) in ranges {
-            let start = match publisher.pending.front() {
-                Some(front) if front.sequence >= first => 0,
-                _ => publisher.pending.partition_point(|p| p.sequence < first),
-            };
-            let mut end = start;
-            let told = if confirmed { &mut publisher.confirmed } else { &mut publisher.refused };
-            while let Some(publish) = publisher.pending.get(end).filter(|p| p.sequence <= last) {
-                add(told, publish.sequence);
-                end += 1;
-            }
-            publisher.pending.drain(start..end);
-        }
-        self.answered.push(session);
-    }
-
     /// Time passed: publishes that waited too long are nacked (§4.5), and
     /// everything is said again to a leader that keeps silent.
     pub(crate) fn tick(&mut self, now: Moment, settings: &Settings) {
-        for (session, publisher) in &mut self.publishers {
-            let mut late = false;
-            while let Some(publish) = publisher.pending.front() {
-                if now.micros_since(publish.since) < settings.confirm_timeout {
-                    break;
-                }
-                add(&mut publisher.refused, publish.sequence);
-                publisher.pending.pop_front();
-                late = true;
-            }
-            if late {
-                self.answered.push(*session);
-            }
-        }
+        self.publishers.tick(now, settings);
         if !self.is_waiting() {
             self.waiting_since = None;
             return;
@@ -567,31 +441,18 @@ impl Entry {
             // under way to this node.
             self.heard = now;
             self.patience = self.patience.saturating_mul(2).min(settings.resend_after * 16);
-            self.resend_all(settings);
+            self.publishers.resend_all(settings, &mut self.out);
         }
     }
 
     /// The end of a turn: this turn's confirms as ranges, what was written.
     pub(crate) fn flush(&mut self, queue: QueueId, replies: &mut Replies) {
-        let mut answered = std::mem::take(&mut self.answered);
-        for session in answered.drain(..) {
-            let Some(publisher) = self.publishers.get_mut(&session) else { continue };
-            let confirmed = std::mem::take(&mut publisher.confirmed);
-            let refused = std::mem::take(&mut publisher.refused);
-            let over = publisher.closed && publisher.pending.is_empty();
-            if !confirmed.is_empty() {
-                replies.push((session.connection, session.channel, ToChannel::Confirmed(queue, confirmed)));
+        let (attached, out) = (self.attached, &mut self.out);
+        self.publishers.flush(queue, replies, |word| {
+            if attached {
+                out.push(word);
             }
-            if !refused.is_empty() {
-                replies.push((session.connection, session.channel, ToChannel::Refused(queue, refused)));
-            }
-            if over {
-                self.publishers.remove(&session);
-                self.ended.push_back(session);
-                self.say(ToLeader::EndSession { session });
-            }
-        }
-        self.answered = answered;
+        });
         for number in std::mem::take(&mut self.wrote) {
             let Some(consumer) = self.consumers.get_mut(&number) else { continue };
             let messages = std::mem::take(&mut consumer.written);
@@ -602,11 +463,9 @@ impl Entry {
         }
     }
 
-    /// Forgets the oldest of the sessions ended lately.
+    /// Forgets the oldest of what is kept for a new leader only.
     pub(crate) fn trim(&mut self, settings: &Settings) {
-        while self.ended.len() > settings.ended_sessions {
-            self.ended.pop_front();
-        }
+        self.publishers.trim(settings);
     }
 
     /// A reply that must not leave, for the lease is lost: the message goes
@@ -650,11 +509,7 @@ impl Entry {
     /// The queue is deleted: everybody hears of it, nothing waits (§5.6).
     pub(crate) fn deleted(mut self, queue: QueueId, replies: &mut Replies) {
         self.attached = false;
-        let mut sessions: Vec<Session> = self.publishers.keys().copied().collect();
-        sessions.sort_unstable();
-        for session in sessions {
-            self.answer(session, &[(0, u64::MAX)], false);
-        }
+        self.publishers.refuse_all();
         self.flush(queue, replies);
         let mut consumers: Vec<&Consumer> = self.consumers.values().filter(|c| !c.cancelled).collect();
         consumers.sort_unstable_by_key(|c| c.order);
