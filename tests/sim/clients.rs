@@ -44,6 +44,20 @@ pub(crate) struct Consumer {
     /// Unique on the process, since the connection is.
     next_number: u64,
     purge: Option<u64>,
+    count: Option<u64>,
+}
+
+impl Consumer {
+    /// Whether it has asked something, and waits to hear.
+    fn asks(&self) -> bool {
+        self.get.is_some() || self.purge.is_some() || self.count.is_some()
+    }
+
+    /// A number never used before.
+    fn number(&mut self, session: Session) -> u64 {
+        self.next_number += 1;
+        session.connection * 1_000_000 + self.next_number
+    }
 }
 
 /// What a client wants next, and of which queue.
@@ -89,7 +103,7 @@ impl Client {
     pub(crate) fn is_done(&self) -> bool {
         match &self.kind {
             Kind::Publisher { pending, .. } => pending.is_empty(),
-            Kind::Consumer(consumer) => consumer.held.is_empty() && consumer.get.is_none() && consumer.purge.is_none(),
+            Kind::Consumer(consumer) => consumer.held.is_empty() && !consumer.asks(),
         }
     }
 
@@ -143,8 +157,7 @@ impl Client {
                     }
                 }
                 if consumer.number.is_none() && consumer.get.is_none() {
-                    consumer.next_number += 1;
-                    let number = session.connection * 1_000_000 + consumer.next_number;
+                    let number = consumer.number(session);
                     if !calm && rng.percent(20) {
                         consumer.get = Some(number);
                         wants.push((queue, Local::Get(key(number))));
@@ -169,11 +182,23 @@ impl Client {
                     if !calm && rng.percent(15) {
                         some.iter().for_each(|offset| oracle.returned(queue, *offset, me));
                         wants.push((queue, Local::Return(offsets)));
+                        // What is asked next has to wait for it.
+                        if !consumer.asks() {
+                            let number = consumer.number(session);
+                            if rng.percent(50) {
+                                consumer.get = Some(number);
+                                wants.push((queue, Local::Get(key(number))));
+                            } else {
+                                consumer.count = Some(number);
+                                let connection = session.connection;
+                                wants.push((queue, Local::Count { connection, channel: 1, request: number }));
+                            }
+                        }
                     } else {
                         wants.push((queue, Local::Settle(offsets, SettleReason::Acked)));
                     }
                 }
-                if !calm && rng.percent(2) && consumer.purge.is_none() && consumer.get.is_none() {
+                if !calm && rng.percent(2) && !consumer.asks() {
                     // Its channel closes: what it holds goes back.
                     consumer.held.drain(..).for_each(|offset| oracle.returned(queue, offset, me));
                     consumer.unwritten_offsets.drain(..).for_each(|offset| oracle.returned(queue, offset, me));
@@ -182,8 +207,7 @@ impl Client {
                     wants.push((queue, Local::ChannelClosed { session }));
                     self.opened += 1;
                 } else if !calm && rng.percent(1) && consumer.purge.is_none() && queue.0.is_multiple_of(3) {
-                    consumer.next_number += 1;
-                    let request = session.connection * 1_000_000 + consumer.next_number;
+                    let request = consumer.number(session);
                     consumer.purge = Some(request);
                     oracle.purged(queue);
                     wants.push((queue, Local::Purge { connection: session.connection, channel: 1, request }));
@@ -269,6 +293,11 @@ impl Client {
             (Kind::Consumer(consumer), ToChannel::Purged { request, .. }) => {
                 if consumer.purge.take_if(|mine| *mine == request).is_none() {
                     oracle.fail(|| "a purge was answered twice".to_owned());
+                }
+            }
+            (Kind::Consumer(consumer), ToChannel::Counted { request, .. }) => {
+                if consumer.count.take_if(|mine| *mine == request).is_none() {
+                    oracle.fail(|| "a count was answered twice".to_owned());
                 }
             }
             (Kind::Consumer(consumer), ToChannel::Cancelled { .. } | ToChannel::Gone { .. }) => {

@@ -68,6 +68,10 @@ pub(crate) struct Entry {
     /// Consumers with something written to say in this turn.
     wrote: Vec<u64>,
     held: FxHashMap<u64, HeldMessage>,
+    /// Clients here that were given a message before its present holder was, and
+    /// have not been heard of since: this node was cut off, and their claim came
+    /// too late (§2.7). A return does not say whose delivery it is about.
+    outdated: FxHashMap<u64, Vec<ConsumerKey>>,
     gets: BTreeMap<u64, ConsumerKey>,
     questions: BTreeMap<u64, Question>,
     next_question: u64,
@@ -91,6 +95,7 @@ impl Entry {
         self.publishers.is_empty()
             && self.consumers.is_empty()
             && self.held.is_empty()
+            && self.outdated.is_empty()
             && self.gets.is_empty()
             && self.questions.is_empty()
             && (self.publishers.none_ended() || self.attached)
@@ -215,7 +220,7 @@ impl Entry {
             Local::Cancel(key) => self.cancel(key),
             Local::Written(key, messages) => self.written(key, messages),
             Local::Settle(offsets, reason) => self.settle(offsets, reason),
-            Local::Return(offsets) => self.give_back(offsets),
+            Local::Return(offsets) => self.returned(offsets),
             Local::Get(key) => {
                 self.gets.insert(key.number, key);
                 self.say(ToLeader::Get { key });
@@ -283,6 +288,22 @@ impl Entry {
         self.out.push(ToLeader::Settle { offsets, reason });
     }
 
+    /// A client gives messages back. One that several here believe to have goes
+    /// only with the last of them: else its holder's would be taken from him.
+    fn returned(&mut self, mut offsets: Vec<Offset>) {
+        if !self.outdated.is_empty() {
+            offsets.retain(|offset| {
+                let Some(others) = self.outdated.get_mut(&offset.0) else { return true };
+                others.pop();
+                if others.is_empty() {
+                    self.outdated.remove(&offset.0);
+                }
+                false
+            });
+        }
+        self.give_back(offsets);
+    }
+
     fn give_back(&mut self, offsets: Vec<Offset>) {
         let mut returns = Vec::with_capacity(offsets.len());
         for offset in offsets {
@@ -317,6 +338,10 @@ impl Entry {
             .collect();
         held.sort_unstable();
         self.give_back(held);
+        self.outdated.retain(|_, others| {
+            others.retain(|key| !mine(key));
+            !others.is_empty()
+        });
         self.gets.retain(|_, key| !mine(key));
         self.questions.retain(|_, q| q.connection != connection || q.channel != channel);
         self.publishers.close(session);
@@ -347,6 +372,7 @@ impl Entry {
             ToEntry::Settled { offsets } => {
                 for offset in offsets {
                     self.held.remove(&offset.0);
+                    self.outdated.remove(&offset.0);
                 }
             }
             ToEntry::Returned { offsets } => {
@@ -402,7 +428,11 @@ impl Entry {
 
     fn hold(&mut self, delivery: &Delivery) {
         let held = HeldMessage { key: delivery.consumer, count: delivery.count, state: HeldState::Held };
-        self.held.insert(delivery.offset.0, held);
+        if let Some(before) = self.held.insert(delivery.offset.0, held)
+            && before.state == HeldState::Held
+        {
+            self.outdated.entry(delivery.offset.0).or_default().push(before.key);
+        }
     }
 
     /// A delivery that nobody here waits for any more goes back.
