@@ -1,7 +1,7 @@
 //! A command's way into the catalog. Each node gathers what its callers propose
 //! into batches and takes them to the Raft leader, again and again until one
 //! answers ([`forward`]); the leader gathers what reaches it into entries
-//! ([`write`]). So a write and a round trip are paid per batch, twice over.
+//! ([`write()`]). So a write and a round trip are paid per batch, twice over.
 //!
 //! A batch whose answer is lost is proposed again: commands are made such that
 //! it does no harm (declaring twice is declaring, compare-and-set fails the
