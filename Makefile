@@ -59,7 +59,7 @@ system: build ## Run the tests of clusters of processes only
 
 .PHONY: docs
 docs: prerequisites ## Build the documentation of the code; warnings are errors
-	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc $(BUILD) --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" $(CARGO) doc $(BUILD) --workspace --no-deps --document-private-items
 
 .PHONY: pika
 pika: build ## Test with Python's pika: conformance and failover (MESSAGES=20000)

@@ -5,10 +5,10 @@
 //!   `confirms.rs` and the answers back
 //! - `consume.rs` consumers, gets and deliveries; `unacked.rs`, `settle.rs` what
 //!   clients hold and give up
-//! - `topology.rs` exchanges, queues and bindings; `arguments.rs` their tables
+//! - `topology.rs` exchanges, queues and bindings
 //!
 //! Order: a command that must wait (for the catalog, or for a queue's answer)
-//! leaves `Channel::waiting` set, and all later commands of the channel are
+//! leaves [`Channel::waiting`] set, and all later commands of the channel are
 //! deferred until it is done. Other channels go on. What is deferred counts
 //! against the connection, which stops reading when it is too much.
 
