@@ -2,7 +2,7 @@
 
 use crate::message::{Message, SettleReason};
 use crate::record::{Record, push_run};
-use crate::types::{Offset, Process, Session};
+use crate::types::{Moment, Offset, Process, Session};
 
 /// Records and messages of the next entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -11,11 +11,22 @@ pub(crate) struct Draft {
     pub(crate) messages: Vec<Message>,
     /// About how large the entry gets.
     pub(crate) bytes: usize,
+    /// Since when there are only acknowledgements in it.
+    acknowledged: Option<Moment>,
 }
 
 impl Draft {
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// Whether nobody waits for it before this much time (µs) has passed: it
+    /// holds nothing but acknowledgements, which free their consumer's room
+    /// already, and which their entry nodes repeat until they are told (§6.8).
+    pub(crate) fn may_wait(&self, now: Moment, micros: u64) -> bool {
+        let acknowledgement = |record: &Record| matches!(record, Record::Settle { reason: SettleReason::Acked, .. });
+        self.acknowledged.is_some_and(|since| now.micros_since(since) < micros)
+            && self.records.iter().all(acknowledgement)
     }
 
     pub(crate) fn epoch_start(&mut self, leader: Process) {
@@ -35,10 +46,11 @@ impl Draft {
         self.records.push(Record::Publish { session, floor, runs: vec![(sequence, sequence)] });
     }
 
-    pub(crate) fn settle(&mut self, offsets: Vec<Offset>, why: SettleReason) {
+    pub(crate) fn settle(&mut self, now: Moment, offsets: Vec<Offset>, why: SettleReason) {
         if offsets.is_empty() {
             return;
         }
+        self.acknowledged.get_or_insert(now);
         self.bytes += offsets.len();
         let same = matches!(self.records.last(), Some(Record::Settle { reason, .. }) if *reason == why);
         if !same {

@@ -100,7 +100,7 @@ impl Leader {
             Proposal::Publish { session, floor, prev, messages } => {
                 self.publish(session, floor, prev, messages, own, out);
             }
-            Proposal::Settle { offsets, reason } => self.draft.settle(offsets, reason),
+            Proposal::Settle { offsets, reason } => self.draft.settle(now, offsets, reason),
             Proposal::Return { offsets } => self.draft.give_back(offsets),
             Proposal::Horizon(offset) => self.draft.horizon(offset),
             Proposal::EndSession(session) => {
@@ -164,7 +164,7 @@ impl Leader {
     /// One entry of everything proposed: to the own store and to every mirror
     /// at once (§4.1).
     pub(crate) fn seal(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
-        if self.draft.is_empty() {
+        if self.draft.is_empty() || self.draft.may_wait(now, own.settings.settle_delay) {
             return;
         }
         let Draft { records, messages, .. } = std::mem::take(&mut self.draft);

@@ -155,6 +155,23 @@ fn diverged(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::Send { message: MirrorMessage::Diverged { .. }, .. }))
 }
 
+/// §4.1: acknowledgements wait a little for something to share an fsync with;
+/// nothing else does, and they do not wait for ever.
+#[test]
+fn acknowledgements_alone_wait_for_company_and_nothing_else_waits() {
+    let appended = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Write(_)));
+    let settle = |reason| Proposal::Settle { offsets: vec![Offset(0)], reason };
+    let mut bench = Bench::leader(&[A], 1);
+    assert!(appended(&bench.propose(publish(1, 0, &[1, 2]))));
+    assert!(!appended(&bench.propose(settle(SettleReason::Acked))));
+    assert!(!bench.replica.is_quiet(), "the driver's ticks seal it");
+    assert!(appended(&bench.propose(publish(1, 2, &[3]))), "taken along");
+    assert!(!appended(&bench.propose(settle(SettleReason::Acked))));
+    bench.now = bench.now.plus_micros(Settings::default().settle_delay);
+    assert!(appended(&bench.collect(|replica, now, out| replica.seal(now, out))), "waited long enough");
+    assert!(appended(&bench.propose(settle(SettleReason::Purged))), "a client waits for this one");
+}
+
 /// §4.3 †: a dead mirror's removal is committed before anything it lacks is.
 #[test]
 fn nothing_is_confirmed_before_the_removal_of_a_silent_mirror_is_applied() {

@@ -13,6 +13,9 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// Bytes of proposals after which an entry is sealed before the turn ends.
     pub entry_bytes: usize,
+    /// How long acknowledgements may wait for other records to share an entry,
+    /// and so an fsync, with.
+    pub settle_delay: u64,
     /// A mirror whose oldest unreported entry is older leaves the in-sync set (§4.4).
     pub mirror_timeout: u64,
     /// The same while the link to it is known to be broken.
@@ -43,6 +46,7 @@ impl Default for Settings {
             tail_bytes: 16 << 20,
             batch_bytes: 1 << 20,
             entry_bytes: 4 << 20,
+            settle_delay: 5_000,
             mirror_timeout: 2_000_000,
             link_timeout: 500_000,
             disk_stall_timeout: 5_000_000,

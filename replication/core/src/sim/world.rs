@@ -32,6 +32,7 @@ fn settings() -> Settings {
         tail_bytes: 300,
         batch_bytes: 200,
         entry_bytes: 400,
+        settle_delay: 5_000,
         mirror_timeout: 300 * MILLI,
         link_timeout: 100 * MILLI,
         disk_stall_timeout: 400 * MILLI,
