@@ -25,7 +25,7 @@ impl Catalog {
         }
         let assignment = Arc::new(assignment);
         self.queues.insert(queue, Arc::clone(&assignment));
-        self.log.push(Input::Queue(QueueInfo { queue, assignment, auto_delete: false }));
+        self.log.push(Input::Queue(QueueInfo { queue, assignment, auto_delete: false, rules: Arc::default() }));
     }
 
     /// What a node that starts finds: everything as it is now.
@@ -33,7 +33,7 @@ impl Catalog {
         let boots = self.registered.values().map(|process| Input::Registered(process.node, process.boot));
         let queues = self.queues.iter().map(|(queue, assignment)| {
             let assignment = Arc::clone(assignment);
-            Input::Queue(QueueInfo { queue: *queue, assignment, auto_delete: false })
+            Input::Queue(QueueInfo { queue: *queue, assignment, auto_delete: false, rules: Arc::default() })
         });
         let deleted = self.deleted.iter().map(|queue| Input::Deleted(*queue));
         boots.chain(queues).chain(deleted).collect()

@@ -12,7 +12,9 @@
 mod consumers;
 mod queue;
 mod ready;
+mod rules;
 
 pub use consumers::{ExclusiveUse, Options, Window};
 pub use queue::{Counts, Delivered, Holder, Leave, Queue};
 pub use ready::Ready;
+pub use rules::{DeadLetter, Kind, Overflow, Reason, Rules};

@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use warren_replication::message::{QueueWord, ToEntry, ToLeader};
+use warren_replication::message::{QueueWord, SettleReason, ToEntry, ToLeader};
 use warren_replication::recovery::Recovery;
 use warren_replication::replica::Replica;
-use warren_replication::step::{Action, Event};
-use warren_replication::types::{Assignment, Epoch, NodeId, Process, QueueId};
+use warren_replication::step::{Action, Event, Proposal};
+use warren_replication::types::{Assignment, Epoch, NodeId, Offset, Process, QueueId};
 
 use crate::bodies::{Budget, Wanted};
 use crate::entry::Entry;
@@ -352,6 +352,16 @@ impl Cell {
         }
     }
 
+    /// Messages that were moved on are gone from here, once that is in the log.
+    pub(crate) fn transferred(&mut self, epoch: Epoch, offsets: Vec<Offset>, turn: &mut Turn<'_>) {
+        if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy)
+            && leader.epoch == epoch
+        {
+            let mut log = Log { now: turn.world.now, replica: &mut copy.replica, actions: turn.actions };
+            log.propose(Proposal::Settle { offsets, reason: SettleReason::DeadLettered });
+        }
+    }
+
     /// The answer to a read.
     pub(crate) fn read(&mut self, request: u64, reader: Reader, entries: Vec<bytes::Bytes>, turn: &mut Turn<'_>) {
         match reader {
@@ -522,7 +532,7 @@ impl Cell {
         }
         let Some(wanted) = leader.wanted(turn.world.settings) else { return };
         let first = match wanted {
-            Wanted::Offset(offset) => copy.replica.locate(warren_replication::types::Offset(offset)),
+            Wanted::Offset(offset) => copy.replica.locate(Offset(offset)),
             Wanted::Index(index, _) => index,
         };
         let request = turn.reads.ask(self.queue, copy.life, Reader::Bodies);

@@ -210,6 +210,9 @@ impl Shard {
                     }
                 }
             }
+            Input::Transferred(queue, epoch, offsets) => {
+                self.with(now, queue, effects, |cell, turn| cell.transferred(epoch, offsets, turn));
+            }
             Input::Read { request, entries } => {
                 let Some((queue, life, reader)) = self.reads.answered(request) else { return };
                 let copy = self.cells.get(&queue).and_then(Cell::copy);

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use warren_queue::{Reason, Rules};
 use warren_replication::message::{ConsumerSpec, Message, QueueWord, SettleReason};
 use warren_replication::step::Write;
 use warren_replication::types::{
-    Assignment, Boot, ConsumerKey, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session,
+    Assignment, Boot, ConsumerKey, Epoch, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session,
 };
 
 /// A queue's entry in the applied catalog, as far as a shard cares.
@@ -19,6 +20,8 @@ pub struct QueueInfo {
     pub assignment: Arc<Assignment>,
     /// Delete it when its last consumer is gone.
     pub auto_delete: bool,
+    /// What it does beside keeping messages in order.
+    pub rules: Arc<Rules>,
 }
 
 /// Into a shard.
@@ -42,6 +45,9 @@ pub enum Input {
     LinkDown(NodeId),
     /// The store has fsynced all writes of effects with a ticket up to this one.
     Persisted(u64),
+    /// These [`Transfer`]s are over: all targets have confirmed the messages, or
+    /// there are none. For the leader of this epoch.
+    Transferred(QueueId, Epoch, Vec<Offset>),
     /// Answer to a [`ReadRequest`].
     Read {
         /// The request's number.
@@ -198,6 +204,29 @@ pub enum Wish {
     DeleteUnused,
 }
 
+/// A message that moves on from its queue to an exchange: dead, or no longer
+/// delayed. It stays in the queue, unavailable, until [`Input::Transferred`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Its number in the queue.
+    pub offset: Offset,
+    /// Why.
+    pub reason: Reason,
+    /// How often it was delivered and returned.
+    pub count: u32,
+    /// The message.
+    pub message: Message,
+}
+
+/// A leader's word to whoever moves its messages on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transfers {
+    /// Move these; bounded by `Settings`, in queue order per reason.
+    Move(Epoch, Vec<Transfer>),
+    /// This process leads the queue no more: forget them.
+    Over,
+}
+
 /// A read of a queue's own log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
@@ -253,6 +282,8 @@ pub struct Effects {
     pub replies: Vec<(u64, u16, ToChannel)>,
     /// For the catalog.
     pub wishes: Vec<(QueueId, Wish)>,
+    /// For whoever moves messages on.
+    pub transfers: Vec<(QueueId, Transfers)>,
     /// For the store.
     pub reads: Vec<ReadRequest>,
     /// Answers to status queries.

@@ -52,7 +52,7 @@ fn node(consumers: &[u64]) -> Shard {
         predecessor: None,
         predecessor_released: false,
     });
-    let queue = Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false });
+    let queue = Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false, rules: Arc::default() });
     let consume = consumers.iter().map(|number| {
         let (key, tag) = (key(*number), Bytes::new());
         let spec = ConsumerSpec { key, tag, prefetch: 0, no_ack: false, exclusive: false, priority: 0 };

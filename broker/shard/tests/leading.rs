@@ -158,7 +158,7 @@ fn reign(epoch: u64) -> Input {
         predecessor: (epoch > 1).then_some(ME),
         predecessor_released: false,
     });
-    Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: true })
+    Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: true, rules: Arc::default() })
 }
 
 /// What a get found, if it was answered with something.

@@ -37,6 +37,7 @@ impl CatalogEvents {
             queue,
             assignment: Arc::clone(&record.assignment),
             auto_delete: record.auto_delete,
+            rules: Arc::default(),
         }));
     }
 

@@ -94,7 +94,14 @@ impl Agreed {
         let live: BTreeSet<Process> = self.nodes.keys().copied().collect();
         self.tell(|| Input::Live(live.clone()));
         self.tell(|| Input::Lease(now().plus_micros(3_600_000_000)));
-        self.tell(|| Input::Queue(QueueInfo { queue: QUEUE, assignment: assignment.clone(), auto_delete: false }));
+        self.tell(|| {
+            Input::Queue(QueueInfo {
+                queue: QUEUE,
+                assignment: assignment.clone(),
+                auto_delete: false,
+                rules: Arc::default(),
+            })
+        });
     }
 }
 

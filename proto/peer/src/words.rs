@@ -166,6 +166,7 @@ fn encode_to_leader(word: ToLeader) -> Kind {
                 SettleReason::Dropped => Reason::Dropped,
                 SettleReason::DeadLettered => Reason::DeadLettered,
                 SettleReason::Purged => Reason::Purged,
+                SettleReason::Rejected => Reason::Rejected,
             };
             Kind::Settle(wire::Settle { offsets: offsets_out(&offsets), reason: reason.into() })
         }
@@ -217,6 +218,7 @@ fn decode_to_leader(kind: Kind) -> Result<ToLeader, WordError> {
                 Reason::Dropped => SettleReason::Dropped,
                 Reason::DeadLettered => SettleReason::DeadLettered,
                 Reason::Purged => SettleReason::Purged,
+                Reason::Rejected => SettleReason::Rejected,
             };
             ToLeader::Settle { offsets: offsets_in(&settle.offsets)?, reason }
         }

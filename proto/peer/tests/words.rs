@@ -104,6 +104,7 @@ fn reason() -> impl Strategy<Value = SettleReason> {
         SettleReason::Dropped,
         SettleReason::DeadLettered,
         SettleReason::Purged,
+        SettleReason::Rejected,
     ])
 }
 

@@ -98,7 +98,7 @@ pub struct ConsumerSpec {
 /// Why messages leave the queue for good (§3, `Settle`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SettleReason {
-    /// A consumer acknowledged them, or rejected them without requeue.
+    /// A consumer acknowledged them, or rejected them and nobody wants them.
     Acked,
     /// Their time had come.
     Expired,
@@ -108,6 +108,9 @@ pub enum SettleReason {
     DeadLettered,
     /// `queue.purge`.
     Purged,
+    /// A consumer rejected them without requeue. Only an entry node says so; the
+    /// leader decides whether they are dead-lettered or gone.
+    Rejected,
 }
 
 /// A message that an entry node holds for a consumer, in a claim (§6.8).

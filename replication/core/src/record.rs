@@ -393,6 +393,7 @@ fn reason_code(reason: SettleReason) -> u8 {
         SettleReason::Dropped => 2,
         SettleReason::DeadLettered => 3,
         SettleReason::Purged => 4,
+        SettleReason::Rejected => 5,
     }
 }
 
@@ -403,6 +404,7 @@ fn reason(code: u8) -> Result<SettleReason, Malformed> {
         2 => SettleReason::Dropped,
         3 => SettleReason::DeadLettered,
         4 => SettleReason::Purged,
+        5 => SettleReason::Rejected,
         _ => return Err(Malformed("unknown reason")),
     })
 }
