@@ -14,7 +14,7 @@ pub(crate) struct Log<'a> {
 
 impl Log<'_> {
     /// Puts something into the log; the index of the entry that holds it.
-    pub(super) fn propose(&mut self, proposal: Proposal) -> Index {
+    pub(crate) fn propose(&mut self, proposal: Proposal) -> Index {
         let before = self.replica.last();
         self.replica.propose(self.now, proposal, self.actions);
         let last = self.replica.last();
