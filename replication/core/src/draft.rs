@@ -1,5 +1,7 @@
 //! The entry that a leader is gathering in this turn.
 
+use std::ops::Range;
+
 use crate::message::{Message, SettleReason};
 use crate::record::{Record, push_run};
 use crate::types::{Moment, Offset, Process, Session};
@@ -50,19 +52,35 @@ impl Draft {
         if offsets.is_empty() {
             return;
         }
-        self.acknowledged.get_or_insert(now);
         self.bytes += offsets.len();
-        let same = matches!(self.records.last(), Some(Record::Settle { reason, .. }) if *reason == why);
-        if !same {
-            self.records.push(Record::Settle { reason: why, ranges: Vec::new() });
-        }
-        if let Some(Record::Settle { ranges, .. }) = self.records.last_mut() {
+        self.settling(now, why, |ranges| {
             for offset in offsets {
                 // The last number of all is no offset, so that ranges can end before it.
                 if offset.0 < u64::MAX {
                     push_run(ranges, offset.0);
                 }
             }
+        });
+    }
+
+    pub(crate) fn settle_ranges(&mut self, now: Moment, mut offsets: Vec<Range<u64>>, why: SettleReason) {
+        offsets.retain(|range| !range.is_empty());
+        if offsets.is_empty() {
+            return;
+        }
+        self.bytes += offsets.len() * 16;
+        self.settling(now, why, |ranges| ranges.extend(offsets.iter().map(|range| (range.start, range.end - 1))));
+    }
+
+    /// Adds to the settle that is the last record, or to a new one.
+    fn settling(&mut self, now: Moment, why: SettleReason, add: impl FnOnce(&mut Vec<(u64, u64)>)) {
+        self.acknowledged.get_or_insert(now);
+        let same = matches!(self.records.last(), Some(Record::Settle { reason, .. }) if *reason == why);
+        if !same {
+            self.records.push(Record::Settle { reason: why, ranges: Vec::new() });
+        }
+        if let Some(Record::Settle { ranges, .. }) = self.records.last_mut() {
+            add(ranges);
         }
     }
 

@@ -101,6 +101,7 @@ impl Leader {
                 self.publish(session, floor, prev, messages, own, out);
             }
             Proposal::Settle { offsets, reason } => self.draft.settle(now, offsets, reason),
+            Proposal::SettleRanges { ranges, reason } => self.draft.settle_ranges(now, ranges, reason),
             Proposal::Return { offsets } => self.draft.give_back(offsets),
             Proposal::Horizon(offset) => self.draft.horizon(offset),
             Proposal::EndSession(session) => {

@@ -8,6 +8,7 @@
 //! 4. Answer every `Read` with `Event::LogRead`, possibly short, possibly empty.
 //! 5. Adopt nothing of an assignment but by `Event::Assigned`, in catalog order.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -67,6 +68,13 @@ pub enum Proposal {
     Settle {
         /// Ascending.
         offsets: Vec<Offset>,
+        /// Why.
+        reason: SettleReason,
+    },
+    /// The same for whole ranges of offsets, however many messages they hold.
+    SettleRanges {
+        /// Ascending.
+        ranges: Vec<Range<u64>>,
         /// Why.
         reason: SettleReason,
     },
@@ -158,8 +166,9 @@ pub struct Committed {
     pub entry: Option<Bytes>,
     /// Whom to confirm: sessions with inclusive ranges of sequences.
     pub confirmed: Vec<(Session, Vec<(u64, u64)>)>,
-    /// Settled for good, only those that were live.
-    pub settled: Vec<Offset>,
+    /// Offsets settled for good, only those that were live, as ranges: one entry
+    /// may end a million.
+    pub settled: Vec<Range<u64>>,
     /// Returned, only those that counted: offset and count.
     pub returned: Vec<(Offset, u32)>,
     /// Settles and returns that were proposed and changed nothing (unknown

@@ -30,8 +30,6 @@ pub(crate) use log::Log;
 use questions::{Question, Questions};
 use supply::Supply;
 
-/// Offsets of one settle record of a purge.
-const PURGE_BATCH: usize = 65_536;
 /// How often an unused queue is said to be unused, in microseconds.
 const UNUSED_RETRY: u64 = 1_000_000;
 
@@ -277,11 +275,7 @@ impl Leader {
                 for range in &ranges {
                     rest.insert_range(range.clone());
                 }
-                let mut all = ranges.into_iter().flatten().map(Offset).peekable();
-                while all.peek().is_some() {
-                    let offsets = all.by_ref().take(PURGE_BATCH).collect();
-                    log.propose(Proposal::Settle { offsets, reason: SettleReason::Purged });
-                }
+                log.propose(Proposal::SettleRanges { ranges, reason: SettleReason::Purged });
                 self.questions.purge(from, request, rest);
                 self.answer_purges();
             }
@@ -369,9 +363,9 @@ impl Leader {
             queue.published(first_offset.0, &weights);
         }
         queue.set_horizon(horizon.0);
-        self.totals.2 += settled.len() as u64;
+        self.totals.2 += settled.iter().map(|range| range.end - range.start).sum::<u64>();
         let mut last: Option<(Process, Vec<Offset>)> = None;
-        for offset in settled {
+        for offset in settled.into_iter().flatten().map(Offset) {
             match queue.settled(offset.0) {
                 Some(key) => {
                     // Runs of one holder cost one look-up.
