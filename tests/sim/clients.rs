@@ -170,6 +170,7 @@ impl Client {
                             no_ack: consumer.no_ack,
                             exclusive: false,
                             priority: rng.below(2) as i32,
+                            reading: None,
                         };
                         wants.push((queue, Local::Consume(spec)));
                     }

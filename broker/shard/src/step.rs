@@ -98,6 +98,8 @@ pub enum Local {
     Cancel(ConsumerKey),
     /// So many deliveries of this consumer were written to its socket.
     Written(ConsumerKey, u32),
+    /// So many deliveries of this consumer of a stream were acknowledged.
+    Credit(ConsumerKey, u32),
     /// `basic.ack`, or reject without requeue.
     Settle(Vec<Offset>, SettleReason),
     /// Requeue.
@@ -143,6 +145,15 @@ pub enum ToChannel {
         redelivered: bool,
         /// The message.
         message: Message,
+    },
+    /// Messages that a consumer of a stream reads.
+    Read {
+        /// From where.
+        queue: QueueId,
+        /// The consumer's number on this process.
+        consumer: u64,
+        /// In order.
+        messages: Vec<(Offset, Message)>,
     },
     /// `basic.consume` ended: `Ok`, or somebody has the queue exclusively.
     Consuming {

@@ -55,7 +55,7 @@ fn node(consumers: &[u64]) -> Shard {
     let queue = Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false, rules: Arc::default() });
     let consume = consumers.iter().map(|number| {
         let (key, tag) = (key(*number), Bytes::new());
-        let spec = ConsumerSpec { key, tag, prefetch: 0, no_ack: false, exclusive: false, priority: 0 };
+        let spec = ConsumerSpec { key, tag, prefetch: 0, no_ack: false, exclusive: false, priority: 0, reading: None };
         Input::Local(QUEUE, Local::Consume(spec))
     });
     let lease = Input::Lease(Moment(u64::MAX));

@@ -123,7 +123,15 @@ impl Node {
     /// A consumer of the other node, which has just come within reach.
     fn peer_consumes(&mut self) {
         let key = ConsumerKey { process: PEER, ..key(1) };
-        let spec = ConsumerSpec { key, tag: Bytes::new(), prefetch: 0, no_ack: false, exclusive: false, priority: 0 };
+        let spec = ConsumerSpec {
+            key,
+            tag: Bytes::new(),
+            prefetch: 0,
+            no_ack: false,
+            exclusive: false,
+            priority: 0,
+            reading: None,
+        };
         let claim = ToLeader::Claim { node: PEER.node, consumers: vec![spec], held: Vec::new() };
         self.turn([
             Input::Live([ME, PEER].into()),

@@ -8,7 +8,7 @@ use warren_replication::types::{Offset, QueueId};
 use warren_shard::step::Local;
 
 use super::unacked::Held;
-use super::{Channel, Waiting};
+use super::{Channel, Waiting, streams};
 use crate::arguments::value_from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
@@ -55,6 +55,7 @@ impl Channel {
         } else {
             consume.consumer_tag.detached()
         };
+        let reading = self.reading(ctx, queue, &queue_name, &consume)?;
         let number = ctx.next_number();
         let spec = ConsumerSpec {
             key: ctx.consumer_key(self.number, number),
@@ -68,6 +69,7 @@ impl Channel {
                     "invalid arg 'x-priority' for {resource}: \"expected integer, got {got}\""
                 ))
             })?,
+            reading,
         };
         self.queues.insert(queue);
         self.tags.insert(tag.clone(), number);
@@ -116,7 +118,7 @@ impl Channel {
             ctx.batch.push(consumer.queue, Local::Cancel(ctx.consumer_key(self.number, number)));
             self.parked.retain(|parked| {
                 let stays = parked.consumer != number;
-                if !stays {
+                if !stays && !self.streams.contains_key(&parked.queue) {
                     ctx.batch.give_back(parked.queue, parked.offset);
                 }
                 stays
@@ -130,6 +132,7 @@ impl Channel {
     pub(super) fn get(&mut self, ctx: &mut Context, get: &basic::Get) -> Result<(), Fault> {
         let queue_name = self.queue_name(&get.queue)?.to_owned();
         let queue = self.accessible_queue(ctx, &queue_name, Some(Verb::Read))?;
+        streams::refuse(ctx, queue, &queue_name, "basic.get")?;
         let number = ctx.next_number();
         self.queues.insert(queue);
         self.waiting = Some(Waiting::Get { get: number, no_ack: get.no_ack, queue: queue_name });

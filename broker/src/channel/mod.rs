@@ -5,6 +5,7 @@
 //!   `confirms.rs` and the answers back
 //! - `consume.rs` consumers, gets and deliveries; `unacked.rs`, `settle.rs` what
 //!   clients hold and give up
+//! - `streams.rs` what of that is otherwise for streams
 //! - `topology.rs` exchanges, queues and bindings
 //!
 //! Order: a command that must wait (for the catalog, or for a queue's answer)
@@ -28,6 +29,7 @@ pub mod content;
 pub mod publish;
 pub mod routes;
 pub mod settle;
+pub mod streams;
 pub mod topology;
 pub mod unacked;
 
@@ -56,6 +58,10 @@ pub struct Channel {
     channel_prefetch: u32,
     /// Deliveries beyond `channel_prefetch`; bounded by the delivery windows.
     parked: VecDeque<Parked>,
+    /// The streams that it consumes from, by name for errors.
+    streams: FxHashMap<QueueId, String>,
+    /// Where properties of messages from streams are put together.
+    scratch: bytes::BytesMut,
     /// What an empty queue name means.
     last_queue: String,
     /// Queues to be told when the channel closes.
@@ -97,6 +103,8 @@ impl Channel {
             prefetch: 0,
             channel_prefetch: 0,
             parked: VecDeque::new(),
+            streams: FxHashMap::default(),
+            scratch: bytes::BytesMut::new(),
             last_queue: String::new(),
             queues: FxHashSet::default(),
             good_properties: bytes::Bytes::new(),
@@ -137,6 +145,10 @@ impl Channel {
             }
             ToChannel::Deliver { queue, consumer, offset, redelivered, message } => {
                 self.on_delivery(ctx, consumer, Parked { consumer, queue, offset, redelivered, message });
+                Ok(())
+            }
+            ToChannel::Read { queue, consumer, messages } => {
+                self.on_read(ctx, queue, consumer, messages);
                 Ok(())
             }
             ToChannel::Consuming { consumer, attached } => self.on_consuming(ctx, consumer, attached),

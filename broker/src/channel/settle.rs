@@ -12,20 +12,22 @@ use crate::connection::fault::Fault;
 /// What becomes of a message that a client gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It leaves its queue.
+    /// Acknowledged: it leaves its queue.
     Done,
+    /// Given up for good: it leaves its queue.
+    Rejected,
     /// It goes back to its place.
     Requeued,
 }
 
 impl Fate {
     pub(super) fn rejected(requeue: bool) -> Self {
-        if requeue { Self::Requeued } else { Self::Done }
+        if requeue { Self::Requeued } else { Self::Rejected }
     }
 
-    fn meet(self, batch: &mut Batch, held: Held) {
+    pub(super) fn meet(self, batch: &mut Batch, held: Held) {
         match self {
-            Self::Done => batch.settle(held.queue, held.offset),
+            Self::Done | Self::Rejected => batch.settle(held.queue, held.offset),
             Self::Requeued => batch.give_back(held.queue, held.offset),
         }
     }
@@ -39,7 +41,11 @@ impl From<UnknownTag> for Fault {
 
 impl Channel {
     pub(super) fn settle(&mut self, ctx: &mut Context, tag: u64, multiple: bool, fate: Fate) -> Result<(), Fault> {
-        self.unacked.take(tag, multiple, |held| fate.meet(&mut ctx.batch, held))?;
+        if self.streams.is_empty() {
+            self.unacked.take(tag, multiple, |held| fate.meet(&mut ctx.batch, held))?;
+        } else {
+            self.settle_among_streams(ctx, tag, multiple, fate)?;
+        }
         self.release_parked(ctx);
         Ok(())
     }
@@ -48,6 +54,7 @@ impl Channel {
         if !requeue {
             return Err(Fault::not_implemented("requeue=false"));
         }
+        self.refuse_to_recover(ctx)?;
         self.unacked.take_all(|held| Fate::Requeued.meet(&mut ctx.batch, held));
         ctx.reply(self.number, !wants_answer, &basic::RecoverOk);
         self.release_parked(ctx);

@@ -11,7 +11,7 @@ use warren_replication::types::QueueId;
 use warren_shard::step::Local;
 
 use super::consume::unique_name;
-use super::{Channel, Waiting};
+use super::{Channel, Waiting, streams};
 use crate::arguments::from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
@@ -227,6 +227,7 @@ impl Channel {
     pub(super) fn purge_queue(&mut self, ctx: &mut Context, purge: &queue::Purge) -> Result<(), Fault> {
         let name = self.queue_name(&purge.queue)?.to_owned();
         let queue = self.accessible_queue(ctx, &name, Some(Verb::Read))?;
+        streams::refuse(ctx, queue, &name, "queue.purge")?;
         let request = ctx.next_number();
         self.waiting = Some(Waiting::Purge { request, nowait: purge.nowait, queue: name });
         ctx.batch.push(queue, Local::Purge { connection: ctx.connection, channel: self.number, request });

@@ -83,6 +83,11 @@ impl Unacked {
         Ok(())
     }
 
+    /// Everything that the client holds.
+    pub fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.entries.iter().filter_map(|(_, held)| held.as_ref())
+    }
+
     /// Takes everything (`basic.recover`).
     pub fn take_all(&mut self, each: impl FnMut(Held)) {
         self.held = 0;

@@ -22,6 +22,7 @@ enum Kind {
     Settle,
     Return,
     Written(u64),
+    Credit(u64),
 }
 
 impl Batch {
@@ -56,6 +57,14 @@ impl Batch {
         let word = self.joined(queue, Kind::Written(consumer.number), || Local::Written(consumer, 0));
         if let Local::Written(_, sum) = word {
             *sum += messages;
+        }
+    }
+
+    /// A delivery of a consumer of a stream was acknowledged.
+    pub fn credit(&mut self, queue: QueueId, consumer: ConsumerKey) {
+        let word = self.joined(queue, Kind::Credit(consumer.number), || Local::Credit(consumer, 0));
+        if let Local::Credit(_, sum) = word {
+            *sum += 1;
         }
     }
 

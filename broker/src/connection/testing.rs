@@ -227,6 +227,8 @@ impl Queues {
                 });
                 self.tell(key, ToChannel::Got { get: key.number, queue: id, found });
             }
+            // No streams here.
+            Local::Credit(..) => {}
             Local::Purge { connection, channel, request } => {
                 let messages = std::mem::take(&mut queue.ready).len() as u64;
                 self.tell_channel(connection, channel, ToChannel::Purged { request, messages });

@@ -219,6 +219,7 @@ impl<'a> Client<'a> {
             no_ack: false,
             exclusive: false,
             priority: 0,
+            reading: None,
         };
         self.node.shards.submit(vec![(QUEUE, Local::Consume(spec))]);
     }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use super::command::DeclareQueue;
 use super::refusal::{Inequivalence, Refusal, Resource};
+use super::streams;
 use super::value::{Arguments, Value};
 
 /// What a redeclared queue is compared by; other arguments mean nothing here,
@@ -41,9 +42,9 @@ const UNDERSTOOD: usize = 5;
 /// What a redeclared exchange is compared by.
 pub(super) const OF_EXCHANGES: &[&str] = &["alternate-exchange"];
 
-/// The queue types that are known; a quorum queue is one whose minimum of
-/// in-sync mirrors is a majority whatever its policy says.
-const TYPES: &[&str] = &["classic", "quorum"];
+/// The queue types that are known; a quorum queue, and a stream, is one whose
+/// minimum of in-sync mirrors is a majority whatever its policy says.
+const TYPES: &[&str] = &["classic", "quorum", "stream"];
 
 /// Where RabbitMQ lets a queue's leader be asked for.
 const LOCATORS: &[&str] = &["client-local", "balanced", "min-masters", "random"];
@@ -62,6 +63,9 @@ pub(super) fn client_local(arguments: &Arguments) -> Option<bool> {
 
 /// Whether a new queue may have these properties.
 pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
+    if streams::is_stream(&declare.arguments) {
+        return streams::check(declare);
+    }
     let resource = Resource::queue(&declare.vhost, &declare.name);
     for (key, value) in &declare.arguments {
         let fault = match key.as_str() {

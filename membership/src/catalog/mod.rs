@@ -5,7 +5,7 @@
 //! - `command.rs` what can be asked, what comes of it; `refusal.rs` why not
 //! - `nodes.rs` who belongs to the cluster; `users.rs` who may what
 //! - `topology.rs` vhosts and exchanges; `bindings.rs`; `queues.rs` queues,
-//!   `arguments.rs` what they may be declared with
+//!   `arguments.rs` what they may be declared with, `streams.rs` the same for streams
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
 //! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it
 
@@ -26,6 +26,7 @@ mod reads;
 mod reconfigure;
 pub mod refusal;
 mod replication;
+pub mod streams;
 pub mod topology;
 pub mod users;
 pub mod value;

@@ -14,6 +14,7 @@ use super::pattern::Pattern;
 use super::queues::Queue;
 use super::refusal::Refusal;
 use super::replication::set_min_in_sync;
+use super::streams;
 use super::value::Arguments;
 use crate::placement::{self, Candidate};
 
@@ -77,7 +78,7 @@ impl State {
     ) -> Arc<Plan> {
         let policy = self.policies.matching(vhost, name).next().filter(|_| !exclusive);
         let mut plan = policy.map_or_else(|| Plan::unnamed(durable && !exclusive), Policy::plan);
-        if arguments::is_quorum(arguments) {
+        if arguments::is_quorum(arguments) || streams::is_stream(arguments) {
             plan.min_in_sync = MinInSync::Majority;
         }
         match arguments::client_local(arguments) {

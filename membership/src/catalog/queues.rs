@@ -13,6 +13,7 @@ use super::State;
 use super::arguments;
 use super::command::{Change, DeclareQueue, Outcome, Owner};
 use super::refusal::{Refusal, Resource};
+use super::streams;
 use super::topology::is_reserved;
 use super::value::Arguments;
 use crate::placement;
@@ -50,6 +51,12 @@ impl Queue {
     #[must_use]
     pub fn resource(&self) -> Resource {
         Resource::queue(&self.vhost, &self.name)
+    }
+
+    /// Whether it is a log that many read, and not a queue.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        streams::is_stream(&self.arguments)
     }
 
     /// Whether a connection may use it: an exclusive queue is its owner's only.

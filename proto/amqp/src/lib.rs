@@ -33,6 +33,6 @@ pub use generated::{
 };
 pub use method::{Arguments, MethodId};
 pub use out::{Delivery, OutBuffer};
-pub use properties::{BASIC, ContentHeader, Properties, PropertiesBuilder};
+pub use properties::{BASIC, ContentHeader, Properties, PropertiesBuilder, with_long_header};
 pub use short_str::{ShortStr, TooLong};
 pub use table::{FieldArray, FieldTable, Value};

@@ -250,6 +250,41 @@ impl Properties {
     }
 }
 
+/// Properties in wire form (as in [`ContentHeader::properties`]) with one more
+/// header, a long, in place of any of the same name. What is there is copied as it
+/// is; `scratch` is where to, so that many messages share an allocation.
+///
+/// # Errors
+/// What is wrong with the properties, as far as they are looked at.
+pub fn with_long_header(wire: &Bytes, name: &str, number: i64, scratch: &mut BytesMut) -> Result<Bytes, WireError> {
+    let mut from = Cursor::new(wire);
+    let flags = from.u16()?;
+    for slot in [Slot::ContentType, Slot::ContentEncoding] {
+        if flags & slot.flag() != 0 {
+            let length = from.u8()?;
+            from.skip(usize::from(length))?;
+        }
+    }
+    let begin = from.position();
+    let mut headers = if flags & Slot::Headers.flag() == 0 { FieldTable::default() } else { from.table()? };
+    if headers.get(name).is_some() {
+        headers = headers.iter().filter(|(key, _)| key != name.as_bytes()).collect();
+    }
+    let rest = from.rest();
+    let known = headers.as_bytes();
+    let added = 1 + name.len().min(255) + 1 + 8;
+    scratch.reserve(begin + 4 + known.len() + added + rest.len());
+    scratch.put_u16(flags | Slot::Headers.flag());
+    scratch.put_slice(wire.get(2..begin).unwrap_or_default());
+    scratch.put_u32(u32::try_from(known.len() + added).map_err(|_| WireError::Truncated)?);
+    scratch.put_slice(known);
+    wire::put_short_bytes(scratch, name.as_bytes());
+    scratch.put_u8(b'l');
+    scratch.put_i64(number);
+    scratch.put_slice(&rest);
+    Ok(scratch.split().freeze())
+}
+
 /// Properties to be encoded. Strings are cut at 255 octets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named as in Properties")]
@@ -320,5 +355,48 @@ impl PropertiesBuilder {
             *head = flags.to_be_bytes();
         }
         to.freeze()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::table::Value;
+
+    #[test]
+    fn a_long_header_is_put_beside_everything_that_is_there() {
+        let mut scratch = BytesMut::new();
+        let name = "x-stream-offset";
+        let all = PropertiesBuilder {
+            content_type: Some("text/plain".into()),
+            content_encoding: Some("gzip".into()),
+            delivery_mode: Some(2),
+            timestamp: Some(7),
+            app_id: Some("warren".into()),
+            ..PropertiesBuilder::default()
+        };
+        let tables = [
+            None,
+            Some(FieldTable::default()),
+            Some(FieldTable::from([("a", Value::from(1))])),
+            Some(FieldTable::from([("a", Value::from(1)), (name, Value::from("mine")), ("b", Value::from(true))])),
+        ];
+        for headers in tables {
+            for builder in [PropertiesBuilder::default(), all.clone()] {
+                let builder = PropertiesBuilder { headers: headers.clone(), ..builder };
+                let found = with_long_header(&builder.encode(), name, 5_000_000_000, &mut scratch).unwrap();
+                let kept = headers.iter().flat_map(|table| table.iter().collect::<Vec<_>>());
+                let expected = kept
+                    .filter(|(key, _)| key != name)
+                    .chain([(Bytes::from(name), Value::from(5_000_000_000i64))])
+                    .collect();
+                assert_eq!(
+                    Properties::parse(&found).unwrap().to_builder(),
+                    PropertiesBuilder { headers: Some(expected), ..builder }
+                );
+            }
+        }
+        assert!(with_long_header(&Bytes::from_static(&[0x80]), name, 1, &mut scratch).is_err());
     }
 }

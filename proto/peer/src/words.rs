@@ -5,13 +5,14 @@
 
 use bytes::Bytes;
 use warren_replication::message::{
-    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, SettleReason, ToEntry, ToLeader,
+    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading, SettleReason,
+    ToEntry, ToLeader,
 };
 use warren_replication::types::{
     Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session,
 };
 
-use crate::link::{self as wire, settle::Reason, word::Word as Kind};
+use crate::link::{self as wire, reading::From as WireFrom, settle::Reason, word::Word as Kind};
 use crate::table::{Packer, Rows, Table, Unpacker};
 
 /// A word that cannot be understood; the link it came on is of no further use.
@@ -43,6 +44,9 @@ pub fn weight(word: &QueueWord) -> usize {
         },
         QueueWord::ToEntry(_, word) => match word {
             ToEntry::Deliver { deliveries } => deliveries.iter().map(|delivery| delivery.message.weight() + ROW).sum(),
+            ToEntry::Read { messages, .. } => {
+                messages.iter().map(|(_, message)| message.weight() + ROW).sum::<usize>() + WORD
+            }
             ToEntry::Got { delivery, .. } => delivery.message.weight() + WORD,
             ToEntry::Confirmed { ranges, .. } | ToEntry::Refused { ranges, .. } => ranges.len() * 4,
             ToEntry::Settled { offsets } | ToEntry::Returned { offsets } => offsets.len(),
@@ -84,7 +88,8 @@ pub fn decode(word: wire::Word) -> Result<(QueueId, QueueWord), WordError> {
         | Kind::Empty(_)
         | Kind::Got(_)
         | Kind::Purged(_)
-        | Kind::Counted(_) => QueueWord::ToEntry(epoch, decode_to_entry(kind)?),
+        | Kind::Counted(_)
+        | Kind::Read(_) => QueueWord::ToEntry(epoch, decode_to_entry(kind)?),
         _ => QueueWord::ToLeader(epoch, decode_to_leader(kind)?),
     };
     Ok((QueueId(word.queue), decoded))
@@ -159,6 +164,9 @@ fn encode_to_leader(word: ToLeader) -> Kind {
         ToLeader::Written { consumer, messages } => {
             Kind::Written(wire::Written { consumer: Some(key_out(consumer)), messages })
         }
+        ToLeader::Credit { consumer, messages } => {
+            Kind::Credit(wire::Written { consumer: Some(key_out(consumer)), messages })
+        }
         ToLeader::Settle { offsets, reason } => {
             let reason = match reason {
                 SettleReason::Acked => Reason::Acked,
@@ -210,6 +218,7 @@ fn decode_to_leader(kind: Kind) -> Result<ToLeader, WordError> {
         Kind::Consume(spec) => ToLeader::Consume { spec: spec_in(spec)? },
         Kind::Cancel(key) => ToLeader::Cancel { consumer: key_in(Some(key))? },
         Kind::Written(written) => ToLeader::Written { consumer: key_in(written.consumer)?, messages: written.messages },
+        Kind::Credit(credit) => ToLeader::Credit { consumer: key_in(credit.consumer)?, messages: credit.messages },
         Kind::Settle(settle) => {
             let reason = match settle.reason() {
                 Reason::Acked if settle.reason == 0 => SettleReason::Acked,
@@ -243,6 +252,7 @@ fn encode_to_entry(word: ToEntry) -> Kind {
         ToEntry::Refused { session, ranges } => Kind::Refused(sequences_out(session, &ranges)),
         ToEntry::Again { session, from } => Kind::Again(wire::Again { session: Some(session_out(session)), from }),
         ToEntry::Deliver { deliveries } => Kind::Deliver(deliveries_out(&deliveries)),
+        ToEntry::Read { consumer, next, messages } => Kind::Read(read_out(consumer, next, &messages)),
         ToEntry::Settled { offsets } => Kind::Settled(offsets_out(&offsets)),
         ToEntry::Returned { offsets } => Kind::Returned(offsets_out(&offsets)),
         ToEntry::Consuming { consumer, outcome } => Kind::Consuming(wire::Consuming {
@@ -268,6 +278,7 @@ fn decode_to_entry(kind: Kind) -> Result<ToEntry, WordError> {
         }
         Kind::Again(again) => ToEntry::Again { session: session_in(again.session)?, from: again.from },
         Kind::Deliver(deliveries) => ToEntry::Deliver { deliveries: deliveries_in(deliveries)? },
+        Kind::Read(read) => read_in(read)?,
         Kind::Settled(table) => ToEntry::Settled { offsets: offsets_in(&table)? },
         Kind::Returned(table) => ToEntry::Returned { offsets: offsets_in(&table)? },
         Kind::Consuming(consuming) => ToEntry::Consuming {
@@ -360,6 +371,7 @@ fn spec_out(spec: ConsumerSpec) -> wire::Consumer {
         no_ack: spec.no_ack,
         exclusive: spec.exclusive,
         priority: spec.priority,
+        reading: spec.reading.map(reading_out),
     }
 }
 
@@ -371,7 +383,30 @@ fn spec_in(spec: wire::Consumer) -> Result<ConsumerSpec, WordError> {
         no_ack: spec.no_ack,
         exclusive: spec.exclusive,
         priority: spec.priority,
+        reading: spec.reading.map(reading_in).transpose()?,
     })
+}
+
+fn reading_out(reading: Reading) -> wire::Reading {
+    let from = match reading.from {
+        ReadFrom::First => WireFrom::First(wire::Nothing {}),
+        ReadFrom::Last => WireFrom::Last(wire::Nothing {}),
+        ReadFrom::Next => WireFrom::Next(wire::Nothing {}),
+        ReadFrom::Offset(offset) => WireFrom::Offset(offset.0),
+        ReadFrom::Time(time) => WireFrom::Time(time),
+    };
+    wire::Reading { from: Some(from), unacked: reading.unacked }
+}
+
+fn reading_in(reading: wire::Reading) -> Result<Reading, WordError> {
+    let from = match reading.from.ok_or(WordError("nowhere to read from"))? {
+        WireFrom::First(_) => ReadFrom::First,
+        WireFrom::Last(_) => ReadFrom::Last,
+        WireFrom::Next(_) => ReadFrom::Next,
+        WireFrom::Offset(offset) => ReadFrom::Offset(Offset(offset)),
+        WireFrom::Time(time) => ReadFrom::Time(time),
+    };
+    Ok(Reading { from, unacked: reading.unacked })
 }
 
 fn offsets_out(offsets: &[Offset]) -> Bytes {
@@ -478,4 +513,26 @@ fn deliveries_in(deliveries: wire::Deliveries) -> Result<Vec<Delivery>, WordErro
     }
     unpacker.finish()?;
     Ok(found)
+}
+
+fn read_out(consumer: ConsumerKey, next: Offset, messages: &[(Offset, Message)]) -> wire::Read {
+    let weight = messages.iter().map(|(_, message)| message.weight()).sum();
+    let mut packer = Packer::new(messages.len(), weight);
+    for (offset, message) in messages {
+        packer.table.near(offset.0);
+        packer.message(0, message);
+    }
+    let (table, payload) = packer.finish();
+    wire::Read { consumer: Some(key_out(consumer)), next: next.0, table, payload }
+}
+
+fn read_in(read: wire::Read) -> Result<ToEntry, WordError> {
+    let mut unpacker = Unpacker::new(&read.table, read.payload);
+    let mut messages = Vec::new();
+    while !unpacker.rows.is_empty() {
+        let offset = Offset(unpacker.rows.near()?);
+        messages.push((offset, unpacker.message()?.1));
+    }
+    unpacker.finish()?;
+    Ok(ToEntry::Read { consumer: key_in(read.consumer)?, next: Offset(read.next), messages })
 }

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use warren_peer::link as wire;
 use warren_peer::words;
 use warren_replication::message::{
-    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, SettleReason, ToEntry, ToLeader,
+    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading, SettleReason,
+    ToEntry, ToLeader,
 };
 use warren_replication::types::{
     Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session,
@@ -57,15 +58,26 @@ fn session() -> impl Strategy<Value = Session> {
     })
 }
 
+fn reading() -> impl Strategy<Value = Reading> {
+    let from = prop_oneof![
+        prop::sample::select(vec![ReadFrom::First, ReadFrom::Last, ReadFrom::Next]),
+        offset().prop_map(ReadFrom::Offset),
+        any::<u64>().prop_map(ReadFrom::Time),
+    ];
+    (from, any::<u32>()).prop_map(|(from, unacked)| Reading { from, unacked })
+}
+
 fn spec() -> impl Strategy<Value = ConsumerSpec> {
-    (key(), bytes(10), any::<u32>(), any::<bool>(), any::<bool>(), any::<i32>()).prop_map(
-        |(key, tag, prefetch, no_ack, exclusive, priority)| ConsumerSpec {
+    let flags = (any::<bool>(), any::<bool>());
+    (key(), bytes(10), any::<u32>(), flags, any::<i32>(), prop::option::of(reading())).prop_map(
+        |(key, tag, prefetch, (no_ack, exclusive), priority, reading)| ConsumerSpec {
             key,
             tag,
             prefetch,
             no_ack,
             exclusive,
             priority,
+            reading,
         },
     )
 }
@@ -137,6 +149,7 @@ fn to_leader() -> impl Strategy<Value = ToLeader> {
         spec().prop_map(|spec| ToLeader::Consume { spec }),
         key().prop_map(|consumer| ToLeader::Cancel { consumer }),
         (key(), any::<u32>()).prop_map(|(consumer, messages)| ToLeader::Written { consumer, messages }),
+        (key(), any::<u32>()).prop_map(|(consumer, messages)| ToLeader::Credit { consumer, messages }),
         (vec(offset(), 0..30), reason()).prop_map(|(offsets, reason)| ToLeader::Settle { offsets, reason }),
         vec((offset(), any::<u32>()), 0..30).prop_map(|offsets| ToLeader::Return { offsets }),
         key().prop_map(|key| ToLeader::Get { key }),
@@ -151,6 +164,11 @@ fn to_entry() -> impl Strategy<Value = ToEntry> {
         (session(), ranges()).prop_map(|(session, ranges)| ToEntry::Refused { session, ranges }),
         (session(), any::<u64>()).prop_map(|(session, from)| ToEntry::Again { session, from }),
         deliveries().prop_map(|deliveries| ToEntry::Deliver { deliveries }),
+        (key(), offset(), vec((offset(), message()), 0..20)).prop_map(|(consumer, next, messages)| ToEntry::Read {
+            consumer,
+            next,
+            messages
+        }),
         vec(offset(), 0..30).prop_map(|offsets| ToEntry::Settled { offsets }),
         vec(offset(), 0..30).prop_map(|offsets| ToEntry::Returned { offsets }),
         (key(), any::<bool>()).prop_map(|(consumer, attached)| {
@@ -201,6 +219,7 @@ proptest! {
         let deliveries = wire::Deliveries { table: table.clone(), payload: payload.clone() };
         let kinds = [
             wire::word::Word::Deliver(deliveries.clone()),
+            wire::word::Word::Read(wire::Read { table: table.clone(), payload: payload.clone(), ..Default::default() }),
             wire::word::Word::Got(wire::Got { delivery: Some(deliveries), ready: 0 }),
             wire::word::Word::Publish(wire::Publish { table: table.clone(), payload, ..Default::default() }),
             wire::word::Word::Settled(table.clone()),

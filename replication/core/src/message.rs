@@ -93,6 +93,34 @@ pub struct ConsumerSpec {
     pub exclusive: bool,
     /// Consumer priority (`x-priority`), higher first.
     pub priority: i32,
+    /// Of a stream only: where it reads.
+    pub reading: Option<Reading>,
+}
+
+/// Where a consumer of a stream is. Its entry node keeps this as it goes, and
+/// says it to every next leader (§6.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reading {
+    /// The first message that it has not been given.
+    pub from: ReadFrom,
+    /// Messages that it was given and has not acknowledged: they count against
+    /// its prefetch, and are not held.
+    pub unacked: u32,
+}
+
+/// `x-stream-offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReadFrom {
+    /// The oldest message that is kept.
+    First,
+    /// The newest message.
+    Last,
+    /// What is published from now on.
+    Next,
+    /// This message, or the first one after it that is kept.
+    Offset(Offset),
+    /// The first message of that time or later (milliseconds since 1970).
+    Time(u64),
 }
 
 /// Why messages leave the queue for good (§3, `Settle`).
@@ -168,6 +196,14 @@ pub enum ToLeader {
     /// leader may send as many again (the delivery window, not prefetch).
     Written {
         /// To whom.
+        consumer: ConsumerKey,
+        /// How many.
+        messages: u32,
+    },
+    /// A stream's consumer has acknowledged so many messages: it may be given as
+    /// many more. Nothing leaves the stream.
+    Credit {
+        /// Whose.
         consumer: ConsumerKey,
         /// How many.
         messages: u32,
@@ -256,6 +292,16 @@ pub enum ToEntry {
     Deliver {
         /// In order per consumer.
         deliveries: Vec<Delivery>,
+    },
+    /// What a stream's consumer reads next. It is held by nobody, and committed in
+    /// every reign, so that it needs no lease (§6.8).
+    Read {
+        /// Whose.
+        consumer: ConsumerKey,
+        /// Where it goes on after these, also if there are none.
+        next: Offset,
+        /// In order.
+        messages: Vec<(Offset, Message)>,
     },
     /// A settle is committed: forget these.
     Settled {

@@ -9,7 +9,9 @@ mod publishers;
 use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::FxHashMap;
-use warren_replication::message::{ConsumeOutcome, ConsumerSpec, Delivery, Held, SettleReason, ToEntry, ToLeader};
+use warren_replication::message::{
+    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, ReadFrom, SettleReason, ToEntry, ToLeader,
+};
 use warren_replication::types::{ConsumerKey, Moment, NodeId, Offset, QueueId, Session};
 
 use crate::settings::Settings;
@@ -219,6 +221,7 @@ impl Entry {
             }
             Local::Cancel(key) => self.cancel(key),
             Local::Written(key, messages) => self.written(key, messages),
+            Local::Credit(key, messages) => self.credit(key, messages),
             Local::Settle(offsets, reason) => self.settle(offsets, reason),
             Local::Return(offsets) => self.returned(offsets),
             Local::Get(key) => {
@@ -268,6 +271,15 @@ impl Entry {
         if !settled.is_empty() {
             self.settle(settled, SettleReason::Acked);
         }
+    }
+
+    /// A stream's consumer acknowledged messages: it holds nothing, and may be
+    /// given as many more.
+    fn credit(&mut self, key: ConsumerKey, messages: u32) {
+        let Some(consumer) = self.consumers.get_mut(&key.number) else { return };
+        let Some(reading) = &mut consumer.spec.reading else { return };
+        reading.unacked = reading.unacked.saturating_sub(messages);
+        self.say(ToLeader::Credit { consumer: key, messages });
     }
 
     fn settle(&mut self, mut offsets: Vec<Offset>, reason: SettleReason) {
@@ -369,6 +381,7 @@ impl Entry {
                     self.deliver(queue, delivery, replies);
                 }
             }
+            ToEntry::Read { consumer, next, messages } => self.read(queue, consumer, next, messages, replies),
             ToEntry::Settled { offsets } => {
                 for offset in offsets {
                     self.held.remove(&offset.0);
@@ -453,6 +466,28 @@ impl Entry {
         self.hold(&delivery);
         let Delivery { offset, redelivered, message, .. } = delivery;
         let event = ToChannel::Deliver { queue, consumer: key.number, offset, redelivered, message };
+        replies.push((key.connection, key.channel, event));
+    }
+
+    /// A stream's consumer reads on. What it was given is not held: all that the
+    /// next leader has to know is where it goes on, and with how much room (§6.8).
+    fn read(
+        &mut self,
+        queue: QueueId,
+        key: ConsumerKey,
+        next: Offset,
+        messages: Vec<(Offset, Message)>,
+        replies: &mut Replies,
+    ) {
+        let Some(consumer) = self.consumers.get_mut(&key.number).filter(|c| !c.cancelled) else { return };
+        let Some(reading) = &mut consumer.spec.reading else { return };
+        reading.from = ReadFrom::Offset(next);
+        if messages.is_empty() {
+            return;
+        }
+        reading.unacked = reading.unacked.saturating_add(messages.len() as u32);
+        consumer.unwritten += messages.len() as u64;
+        let event = ToChannel::Read { queue, consumer: key.number, messages };
         replies.push((key.connection, key.channel, event));
     }
 

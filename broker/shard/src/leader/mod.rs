@@ -251,6 +251,8 @@ impl Leader {
             ToLeader::Get { key } => self.ask(from, Question::Get(key), log),
             ToLeader::Purge { request } => self.ask(from, Question::Purge(request), log),
             ToLeader::Count { request } => self.ask(from, Question::Count(request), log),
+            // A stream's, which this is not.
+            ToLeader::Credit { .. } => {}
             ToLeader::Publish { .. } | ToLeader::EndSession { .. } | ToLeader::Written { .. } => {}
         }
     }

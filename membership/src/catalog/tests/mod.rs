@@ -5,6 +5,7 @@ mod policies;
 mod properties;
 mod queues;
 mod replication;
+mod streams;
 mod topology;
 mod users;
 

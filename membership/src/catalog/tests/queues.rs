@@ -56,7 +56,7 @@ fn a_redeclared_queue_must_be_the_same() {
 fn arguments_are_checked_when_a_queue_is_made() {
     let mut world = World::of(3);
     let cases = [
-        ("x-queue-type", Value::text("stream"), "\"unsupported queue type 'stream'\""),
+        ("x-queue-type", Value::text("mine"), "\"unsupported queue type 'mine'\""),
         ("x-queue-type", Value::I32(1), "{unacceptable_type,signedint}"),
         ("x-queue-mode", Value::text("fast"), "\"unsupported queue mode 'fast'\""),
         ("x-queue-version", Value::I32(3), "\"unsupported queue version '3'\""),
