@@ -19,7 +19,7 @@ MESSAGES ?= 20000
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: cluster
 cluster: build ## Run three nodes on this machine until Ctrl-C; data in data/cluster (DATA=, NODES=)
@@ -34,7 +34,7 @@ prerequisites: ## Install the Debian packages that the build needs, where they a
 	@deploy/prerequisites.sh build
 
 .PHONY: test
-test: format lint rust docs pika drill ## Everything that checks the product
+test: format lint rust docs pika conformance-recorded drill ## Everything that checks the product
 	@echo "test result: ok. everything that make test runs has passed"
 
 .PHONY: format
@@ -65,6 +65,16 @@ docs: prerequisites ## Build the documentation of the code; warnings are errors
 pika: build ## Test with Python's pika: conformance and failover (MESSAGES=20000)
 	@deploy/prerequisites.sh python
 	tests/pika/run.sh "$(WARREN)" $(MESSAGES)
+
+.PHONY: conformance-recorded
+conformance-recorded: build ## Compare what Warren does with the recording of RabbitMQ, case by case
+	@deploy/prerequisites.sh python
+	tests/conformance/run.sh "$(WARREN)"
+
+.PHONY: conformance
+conformance: build ## The same, with RabbitMQ itself; renews the recording (installs rabbitmq-server)
+	@deploy/prerequisites.sh python
+	tests/conformance/run.sh "$(WARREN)" --live
 
 .PHONY: drill
 drill: build ## Kill the leader under load and account for every message

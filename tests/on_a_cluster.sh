@@ -25,3 +25,10 @@ uri() {
     address=$(sed -n '/^\[amqp\]/,/^\[/s/^listen = "\(.*\)"/\1/p' "$data/node-$1/config.toml")
     echo "amqp://guest:guest@$address"
 }
+
+# http_uri NUMBER: where its operators ask.
+http_uri() {
+    local address
+    address=$(sed -n '/^\[http\]/,/^\[/s/^listen = "\(.*\)"/\1/p' "$data/node-$1/config.toml")
+    echo "http://$address"
+}

@@ -1,13 +1,27 @@
-# Three RabbitMQ nodes in a folder of their own, with an epmd of their own: nothing
+# RabbitMQ nodes in a folder of their own, with an epmd of their own: nothing
 # of the system's service is used or touched. To be sourced.
-#   rabbitmq_start DIR    starts a cluster with a policy that mirrors classic queues
-#   rabbitmq_uri N        where node N is
-#   rabbitmq_stop         stops what was started
+#   rabbitmq_install            installs it where it is missing
+#   rabbitmq_start DIR [NODES]  starts three nodes, with a policy that mirrors classic queues
+#   rabbitmq_uri N              where node N is
+#   rabbitmq_command FILE       makes FILE a rabbitmqctl for node 1
+#   rabbitmq_stop               stops what was started
+# rabbitmq_plugins (names with commas) and rabbitmq_config (lines) are taken if they are set.
 
 rabbitmq_bin=/usr/lib/rabbitmq/bin
 rabbitmq_dir=
 rabbitmq_epmd_pid=
 rabbitmq_ports=()
+
+rabbitmq_install() {
+    if [[ ! -x $rabbitmq_bin/rabbitmq-server ]]; then
+        "$(dirname "${BASH_SOURCE[0]}")/../../deploy/prerequisites.sh" rabbitmq
+        # Debian starts a service at once; it is not what is tested, nor wanted.
+        if [[ -d /run/systemd/system ]]; then
+            echo "stopping and disabling the rabbitmq-server service that came with the package"
+            systemctl disable --now rabbitmq-server
+        fi
+    fi
+}
 
 # A port of 127.0.0.1 that nobody listens on, below the range of outgoing ones.
 free_port() {
@@ -34,27 +48,29 @@ rabbitmq_node() {
 
 rabbitmq_start() {
     rabbitmq_dir=$1
+    local nodes=${2:-3}
     mkdir -p "$rabbitmq_dir/data" "$rabbitmq_dir/log"
-    echo '[].' >"$rabbitmq_dir/plugins"
+    echo "[${rabbitmq_plugins:-}]." >"$rabbitmq_dir/plugins"
     {
         echo 'cluster_formation.peer_discovery_backend = classic_config'
-        for n in 1 2 3; do
+        for ((n = 1; n <= nodes; n++)); do
             echo "cluster_formation.classic_config.nodes.$n = versus$n@localhost"
         done
         echo 'log.file.level = warning'
         echo 'log.console = false'
+        echo "${rabbitmq_config:-}"
     } >"$rabbitmq_dir/rabbitmq.conf"
     (umask 077 && head -c 20 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$rabbitmq_dir/.erlang.cookie")
     chmod 400 "$rabbitmq_dir/.erlang.cookie"
     rabbitmq_epmd=$(free_port)
     rabbitmq_dist=()
-    for n in 1 2 3; do
+    for ((n = 1; n <= nodes; n++)); do
         rabbitmq_ports[n]=$(free_port)
         rabbitmq_dist[n]=$(free_port)
     done
     epmd -port "$rabbitmq_epmd" -address 127.0.0.1 &
     rabbitmq_epmd_pid=$!
-    for n in 1 2 3; do
+    for ((n = 1; n <= nodes; n++)); do
         rabbitmq_node "$n" "$rabbitmq_bin/rabbitmq-server" >"$rabbitmq_dir/log/out$n" 2>&1 &
         # One after the other: each joins those before it.
         rabbitmq_node "$n" "$rabbitmq_bin/rabbitmqctl" --quiet --timeout 180 wait --timeout 180 "$rabbitmq_dir/pid$n" || {
@@ -63,13 +79,23 @@ rabbitmq_start() {
             return 1
         }
     done
-    rabbitmq_node 1 "$rabbitmq_bin/rabbitmqctl" --quiet await_online_nodes 3
+    rabbitmq_node 1 "$rabbitmq_bin/rabbitmqctl" --quiet await_online_nodes "$nodes"
     rabbitmq_node 1 "$rabbitmq_bin/rabbitmqctl" --quiet set_policy --apply-to queues \
         mirrored '^mirrored' '{"ha-mode":"all","ha-sync-mode":"automatic"}'
 }
 
 rabbitmq_uri() {
     echo "amqp://guest:guest@127.0.0.1:${rabbitmq_ports[$1]}"
+}
+
+rabbitmq_command() {
+    {
+        echo '#!/bin/bash'
+        declare -p rabbitmq_bin rabbitmq_dir rabbitmq_epmd rabbitmq_ports rabbitmq_dist
+        declare -f rabbitmq_node
+        echo 'rabbitmq_node 1 "$rabbitmq_bin/rabbitmqctl" --quiet "$@"'
+    } >"$1"
+    chmod +x "$1"
 }
 
 rabbitmq_stop() {

@@ -9,17 +9,9 @@ set -euo pipefail
 warren=$1
 time=${2:-10s}
 here=$(cd "$(dirname "$0")" && pwd)
-if [[ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ]]; then
-    "$here/../../deploy/prerequisites.sh" rabbitmq
-    # Debian starts a service at once; it is not what is measured, nor wanted.
-    if [[ -d /run/systemd/system ]]; then
-        echo "stopping and disabling the rabbitmq-server service that came with the package"
-        systemctl disable --now rabbitmq-server
-    fi
-fi
-
 # shellcheck source=tests/versus/rabbitmq.sh
 source "$here/rabbitmq.sh"
+rabbitmq_install
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/versus.XXXXXX")
 clean_up() {
