@@ -21,7 +21,7 @@ pub struct Candidate<'a> {
 }
 
 /// The nodes for a new queue, best leader first; live ones before others.
-/// `local` is the declaring node, `turn` any growing number: it spreads the
+/// `local` is the declaring node, or the primary of the queue's group, `turn` any growing number: it spreads the
 /// second places, so that the queues of a dead node go to several others.
 #[must_use]
 pub fn place(plan: &Plan, candidates: &[Candidate<'_>], local: NodeId, turn: u64) -> Vec<NodeId> {
@@ -39,7 +39,7 @@ pub fn place(plan: &Plan, candidates: &[Candidate<'_>], local: NodeId, turn: u64
     let leader = match plan.leaders {
         Leaders::Balanced => balanced(),
         Leaders::First => first(),
-        Leaders::ClientLocal => {
+        Leaders::ClientLocal | Leaders::Primary => {
             let here = pool.iter().enumerate().find(|(_, c)| c.node == local && c.live);
             here.or_else(|| if named { first() } else { balanced() })
         }
@@ -67,7 +67,7 @@ pub fn replace(plan: &Plan, candidates: &[Candidate<'_>], current: &[NodeId]) ->
         Placement::Mirrored(replicas) => replicas,
     };
     let pool = pool(replicas, candidates);
-    if plan.leaders == Leaders::First {
+    if matches!(plan.leaders, Leaders::First | Leaders::Primary) {
         return pool.iter().map(|c| c.node).collect();
     }
     let stays = |node: &&NodeId| pool.iter().any(|c| c.node == **node);
@@ -105,7 +105,12 @@ mod tests {
     use warren_replication::plan::MinInSync;
 
     fn plan(replicas: Replicas, leaders: Leaders) -> Plan {
-        Plan { policy: None, placement: Placement::Mirrored(replicas), min_in_sync: MinInSync::Majority, leaders }
+        Plan {
+            placement: Placement::Mirrored(replicas),
+            min_in_sync: MinInSync::Majority,
+            leaders,
+            ..Plan::unnamed(true)
+        }
     }
 
     /// Nodes `a`, `b`, … with (live, led, hosted).

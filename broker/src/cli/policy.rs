@@ -8,7 +8,7 @@ use warren_membership::catalog::policies::Policies;
 
 use super::client::{Client, Target};
 use super::{CliError, output};
-use crate::management::model::{Explanation, PoliciesApplied, PoliciesView, PolicyText};
+use crate::management::model::{Explanation, MovePrimary, PoliciesApplied, PoliciesView, PolicyDiff, PolicyText};
 use crate::policy;
 
 /// What to do with policies.
@@ -40,6 +40,25 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Say what applying a file would change.
+    Diff {
+        /// The policy file.
+        file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Make another node the primary of a primary-backup policy.
+    Primary {
+        /// The policy.
+        policy: String,
+        /// The node's name; it has to be in sync in all of the policy's queues.
+        node: String,
+        /// The policy's virtual host.
+        #[arg(long, default_value = "/")]
+        vhost: String,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Say which policy a queue gets, why, and what that means.
     Explain {
         /// The queue's name; it need not exist.
@@ -63,6 +82,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         Action::Check { file } => check(file)?,
         Action::Apply { file, target } => apply(file, target)?,
         Action::List { target, json } => list(target, *json)?,
+        Action::Diff { file, target } => diff(file, target)?,
+        Action::Primary { policy, node, vhost, target } => {
+            let body = MovePrimary { vhost: vhost.clone(), policy: policy.clone(), node: node.clone() };
+            Client::new(target).put::<()>("/api/policies/primary", &body)?;
+            output::say(&format!("{node} is the primary of policy {policy} now"))?;
+        }
         Action::Explain { queue, vhost, file, target, json } => {
             let explanation = match file {
                 Some(file) => policy::explain(&Policies::new(1, policy::read(file)?), vhost, queue),
@@ -94,6 +119,24 @@ fn apply(file: &Path, target: &Target) -> Result<(), CliError> {
     let applied: PoliciesApplied = Client::new(target).post("/api/policies", &body)?;
     let how = if applied.changed { "applied" } else { "in force already" };
     output::say(&format!("{} policies {how}, revision {}", applied.policies, applied.revision))
+}
+
+fn diff(file: &Path, target: &Target) -> Result<(), CliError> {
+    let text = std::fs::read_to_string(file).map_err(CliError::file("read", file))?;
+    let wanted = PolicyText { file: file.display().to_string(), text };
+    let diff: PolicyDiff = Client::new(target).post("/api/policies/diff", &wanted)?;
+    for (sign, policies) in [("-", &diff.removed), ("+", &diff.added), ("~", &diff.changed)] {
+        for policy in policies {
+            output::say(&format!("{sign} policy {policy}"))?;
+        }
+    }
+    for queue in &diff.queues {
+        output::say(&format!("~ queue {} in vhost {}", queue.queue, queue.vhost))?;
+        output::say(&format!("    now   {}", queue.now))?;
+        output::say(&format!("    then  {}", queue.then))?;
+    }
+    let (policies, queues) = (diff.removed.len() + diff.added.len() + diff.changed.len(), diff.queues.len());
+    output::say(&format!("{policies} policies and the plans of {queues} queues would change"))
 }
 
 fn list(target: &Target, json: bool) -> Result<(), CliError> {

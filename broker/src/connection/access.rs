@@ -1,6 +1,8 @@
 //! What this connection's user may do in its vhost.
 
+use warren_amqp::ReplyCode;
 use warren_membership::catalog::{Refusal, Resource, State, Verb};
+use warren_replication::types::NodeId;
 
 use super::fault::Fault;
 
@@ -29,6 +31,21 @@ impl Access {
         Err(Fault::access_refused(format_args!("access to {shown} refused for user '{}'", self.user)))
     }
 
+    /// Whether this node serves clients of the vhost: a backup does not.
+    ///
+    /// # Errors
+    /// 320, naming the primary.
+    pub fn check_served(&self, catalog: &State, node: NodeId) -> Result<(), Fault> {
+        let Some((group, primary)) = catalog.turns_away(&self.vhost, node) else { return Ok(()) };
+        let (vhost, policy) = (&self.vhost, &group.policy);
+        let whither = match primary {
+            Some(primary) => format!("connect to its primary '{}' at {}", primary.name, primary.addresses.amqp),
+            None => "it has no primary now".to_owned(),
+        };
+        let text = format_args!("this node is a backup of policy '{policy}' in vhost '{vhost}'; {whither}");
+        Err(Fault::new(ReplyCode::ConnectionForced, text))
+    }
+
     /// A queue of this vhost.
     #[must_use]
     pub fn queue(&self, name: &str) -> Resource {
@@ -44,7 +61,7 @@ impl Access {
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
-        let code = warren_amqp::ReplyCode::from_code(refusal.code().0).unwrap_or(warren_amqp::ReplyCode::InternalError);
+        let code = ReplyCode::from_code(refusal.code().0).unwrap_or(ReplyCode::InternalError);
         Self::new(code, refusal)
     }
 }

@@ -287,5 +287,7 @@ fn enter(front: &Front, user: String, vhost: &str) -> Result<Access, Fault> {
     if !catalog.may_enter(&user, vhost) {
         return Err(Fault::not_allowed(format_args!("access to vhost '{vhost}' refused for user '{user}'")));
     }
-    Ok(Access { user, vhost: vhost.to_owned() })
+    let access = Access { user, vhost: vhost.to_owned() };
+    access.check_served(&catalog, front.broker.process().node)?;
+    Ok(access)
 }

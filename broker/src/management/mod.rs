@@ -2,7 +2,7 @@
 //! commands. What it needs of the node is [`Cluster`]; tests put a catalog in
 //! memory behind it.
 //!
-//! `/health` and `/metrics` are open; everything else wants HTTP basic
+//! `/health`, `/health/primary` and `/metrics` are open; everything else wants HTTP basic
 //! authentication by a user of the catalog: one with any tag to look, one with
 //! the tag `administrator` to change things.
 
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 use parking_lot::RwLockReadGuard;
 use tokio::net::TcpListener;
 use warren_membership::catalog::{Command, State};
@@ -124,6 +124,7 @@ pub async fn serve(cluster: Arc<dyn Cluster>, listener: TcpListener) -> std::io:
 fn router(api: Api) -> Router {
     Router::new()
         .route("/health", get(health))
+        .route("/health/primary", get(policies::is_primary))
         .route("/metrics", get(metrics::show))
         .route("/api/nodes", get(nodes::list))
         .route("/api/nodes/{name}", delete(nodes::forget))
@@ -131,6 +132,8 @@ fn router(api: Api) -> Router {
         .route(queues::LOCAL, get(queues::local))
         .route("/api/policies", get(policies::list).post(policies::apply))
         .route("/api/policies/explain", get(policies::explain))
+        .route("/api/policies/diff", post(policies::diff))
+        .route("/api/policies/primary", put(policies::move_primary))
         .route("/api/users", get(users::list))
         .route("/api/users/{name}", put(users::put).delete(users::delete))
         .route("/api/vhosts", get(users::vhosts))

@@ -153,6 +153,43 @@ pub struct PoliciesApplied {
     pub changed: bool,
 }
 
+/// `POST /api/policies/diff`: what a policy file would change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyDiff {
+    /// Policies that would be gone, as `name in vhost v`.
+    pub removed: Vec<String>,
+    /// New ones.
+    pub added: Vec<String>,
+    /// Those that would say something else.
+    pub changed: Vec<String>,
+    /// Queues that would have another plan.
+    pub queues: Vec<PlanDiff>,
+}
+
+/// A queue whose plan would be another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanDiff {
+    /// Its name.
+    pub queue: String,
+    /// Where.
+    pub vhost: String,
+    /// What holds now, in sentences.
+    pub now: String,
+    /// What would hold.
+    pub then: String,
+}
+
+/// `PUT /api/policies/primary`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovePrimary {
+    /// The policy's vhost.
+    pub vhost: String,
+    /// A primary-backup policy.
+    pub policy: String,
+    /// The name of the node that leads its queues from now on.
+    pub node: String,
+}
+
 /// `GET /api/policies`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoliciesView {

@@ -5,11 +5,16 @@ use std::path::Path as FilePath;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State as Shared};
+use axum::http::StatusCode;
 use serde::Deserialize;
-use warren_replication::plan::{ApplyTo, Leaders, Mode, Policy};
+use warren_membership::catalog::policies::Policies;
+use warren_membership::catalog::{Command, Node, State};
+use warren_replication::plan::{ApplyTo, Group, Leaders, Mode, Policy};
 
 use super::access::{Administrator, Reader};
-use super::model::{Explanation, PoliciesApplied, PoliciesView, PolicyRow, PolicyText};
+use super::model::{
+    Explanation, HealthView, MovePrimary, PlanDiff, PoliciesApplied, PoliciesView, PolicyDiff, PolicyRow, PolicyText,
+};
 use super::{Api, ApiError, queues};
 use crate::policy;
 
@@ -20,12 +25,22 @@ pub(super) async fn list(_: Reader, Shared(api): Shared<Api>) -> Json<PoliciesVi
 }
 
 fn row(policy: &Policy) -> PolicyRow {
-    let Mode::Mirror(mirror) = &policy.mode;
-    let leaders = match mirror.leaders {
-        Leaders::Balanced => "balanced",
-        Leaders::ClientLocal => "client-local",
-        Leaders::First => "first",
-    };
+    let mut definition = Vec::new();
+    match &policy.mode {
+        Some(Mode::Mirror(mirror)) => {
+            let leaders = match mirror.leaders {
+                Leaders::Balanced => "balanced",
+                Leaders::ClientLocal => "client-local",
+                Leaders::First | Leaders::Primary => "first",
+            };
+            definition.push(format!("{}; in sync at least {}; leaders {leaders}", mirror.replicas, mirror.min_in_sync));
+        }
+        Some(Mode::PrimaryBackup(settings)) => {
+            definition.push(format!("{}; in sync at least {}", settings.nodes.join(" > "), settings.min_in_sync));
+        }
+        None => {}
+    }
+    definition.extend(policy.limits.listed().iter().map(|(key, value)| format!("{key} {value}")));
     PolicyRow {
         name: policy.name.clone(),
         vhost: policy.vhost.clone(),
@@ -36,9 +51,81 @@ fn row(policy: &Policy) -> PolicyRow {
         }
         .to_owned(),
         priority: policy.priority,
-        mode: policy.mode.name().to_owned(),
-        definition: format!("{}; in sync at least {}; leaders {leaders}", mirror.replicas, mirror.min_in_sync),
+        mode: policy.mode.as_ref().map_or(if policy.operator { "operator" } else { "-" }, Mode::name).to_owned(),
+        definition: definition.join("; "),
     }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Vhost {
+    #[serde(default = "default_vhost")]
+    vhost: String,
+}
+
+fn default_vhost() -> String {
+    "/".to_owned()
+}
+
+/// For load balancers: whether this node serves AMQP clients of a vhost.
+pub(super) async fn is_primary(
+    Shared(api): Shared<Api>,
+    Query(Vhost { vhost }): Query<Vhost>,
+) -> Result<Json<HealthView>, ApiError> {
+    let unavailable = |reason| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason);
+    api.cluster.health().map_err(unavailable)?;
+    let catalog = api.cluster.catalog();
+    let here = catalog.node_named(api.cluster.name()).and_then(|node| catalog.turns_away(&vhost, node.id()));
+    if let Some((group, primary)) = here {
+        let primary = primary.map_or("nobody", |node| node.name.as_str());
+        return Err(unavailable(format!("a backup of policy '{}'; the primary is {primary}", group.policy)));
+    }
+    Ok(Json(HealthView { status: "ok".to_owned(), node: api.cluster.name().to_owned() }))
+}
+
+/// What applying a policy file would change; nothing is.
+pub(super) async fn diff(_: Reader, Shared(api): Shared<Api>, body: Bytes) -> Result<Json<PolicyDiff>, ApiError> {
+    let PolicyText { file, text } = super::users::body(&body)?;
+    let wanted = policy::parse(FilePath::new(&file), text).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let catalog = api.cluster.catalog();
+    let said = |policy: &Policy| format!("{} in vhost {}", policy.name, policy.vhost);
+    let mut diff = PolicyDiff::default();
+    for policy in &wanted {
+        let mut now = catalog.policies().iter().filter(|now| (&now.name, &now.vhost) == (&policy.name, &policy.vhost));
+        match now.next() {
+            None => diff.added.push(said(policy)),
+            Some(now) if now != policy => diff.changed.push(said(policy)),
+            Some(_) => {}
+        }
+    }
+    let stays = |now: &&Policy| wanted.iter().any(|policy| (&now.name, &now.vhost) == (&policy.name, &policy.vhost));
+    diff.removed = catalog.policies().iter().filter(|now| !stays(now)).map(said).collect();
+    let wanted = Policies::new(0, wanted);
+    for (_, queue) in catalog.queues() {
+        let then = State::plan_under(&wanted, queue);
+        if then != *queue.plan {
+            diff.queues.push(PlanDiff {
+                queue: queue.name.clone(),
+                vhost: queue.vhost.clone(),
+                now: queue.plan.explain(),
+                then: then.explain(),
+            });
+        }
+    }
+    Ok(Json(diff))
+}
+
+/// Makes another node the primary of a primary-backup policy.
+pub(super) async fn move_primary(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    body: Bytes,
+) -> Result<Json<()>, ApiError> {
+    let MovePrimary { vhost, policy, node } = super::users::body(&body)?;
+    let to = api.cluster.catalog().node_named(&node).map(Node::id);
+    let to = to.ok_or_else(|| ApiError::not_found(format!("no node '{node}'")))?;
+    let group = Group { vhost, policy };
+    api.cluster.propose(Command::MovePrimary { group, to, live: api.cluster.live() }).await?;
+    Ok(Json(()))
 }
 
 pub(super) async fn apply(

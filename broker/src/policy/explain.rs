@@ -2,7 +2,7 @@
 
 use warren_membership::catalog::Pattern;
 use warren_membership::catalog::policies::Policies;
-use warren_replication::plan::{Plan, Policy};
+use warren_replication::plan::Policy;
 
 use crate::management::model::Explanation;
 
@@ -22,7 +22,7 @@ pub fn explain(policies: &Policies, vhost: &str, queue: &str) -> Explanation {
         vhost: vhost.to_owned(),
         policy: winner.map(|policy| policy.name.clone()),
         because,
-        plan: winner.map_or_else(|| Plan::unnamed(true), Policy::plan).explain(),
+        plan: policies.plan(vhost, queue, true).explain(),
         now: None,
     }
 }

@@ -67,10 +67,7 @@ fn check(source: &SourceFile) -> Result<Vec<Policy>, PolicyFileError> {
         };
         match Policy::try_from(policy) {
             Err(error) => {
-                let path = match error.key() {
-                    key @ ("replicas" | "min-in-sync" | "leaders") => at(&["mirror", key]),
-                    key => at(&[key]),
-                };
+                let path = at(&error.key().split('.').collect::<Vec<_>>());
                 problems.push(Problem { path, reason: error.to_string() });
             }
             Ok(policy) => {
@@ -124,14 +121,17 @@ fn tables(source: &SourceFile, problems: &mut Vec<Problem>) -> Vec<Value> {
 pub fn warnings(policies: &[Policy]) -> Vec<String> {
     let mut warnings = Vec::new();
     for policy in policies {
-        let Mode::Mirror(mirror) = &policy.mode;
-        let replicas = match &mirror.replicas {
-            Replicas::Nodes(names) => names.len(),
-            Replicas::Count(count) => *count as usize,
-            Replicas::All => continue,
+        let (replicas, minimum) = match &policy.mode {
+            Some(Mode::Mirror(mirror)) => match &mirror.replicas {
+                Replicas::Nodes(names) => (names.len(), mirror.min_in_sync),
+                Replicas::Count(count) => (*count as usize, mirror.min_in_sync),
+                Replicas::All => continue,
+            },
+            Some(Mode::PrimaryBackup(settings)) => (settings.nodes.len(), settings.min_in_sync),
+            None => continue,
         };
         let name = &policy.name;
-        match (replicas, mirror.min_in_sync.of(replicas)) {
+        match (replicas, minimum.of(replicas)) {
             (1, _) => warnings.push(format!(
                 "policy {name:?}: one replica, so its queues are not available while that node is down, \
                  and are lost with its disk"
@@ -215,8 +215,16 @@ mirror = { replicas = ["a", "b"], min-in-sync = 1, leaders = "first" }
                 "p.toml:4:1: policy[0].mode: unknown mode \"miror\"",
             ),
             (
-                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"mirror\"\nlimits = { max-length = 1 }\n",
-                "p.toml:5:1: policy[0].limits: `limits` is not supported yet",
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\nlimits = { message-ttl = \"1 year\" }\n",
+                "p.toml:4:12: policy[0].limits.message-ttl: ",
+            ),
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\ndefinition = { ha-mode = \"some\" }\n",
+                "p.toml:4:1: policy[0].definition: `ha-mode` must be",
+            ),
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"primary-backup\"\nprimary-backup = { nodes = [\"a\", \"a\"] }\n",
+                "p.toml:5:20: policy[0].primary-backup.nodes: `primary-backup.nodes`: names 'a' twice",
             ),
             (
                 "[[policy]]\nname = \"a\"\npattern = \"(\"\nmode = \"mirror\"\n",
@@ -224,7 +232,7 @@ mirror = { replicas = ["a", "b"], min-in-sync = 1, leaders = "first" }
             ),
             (
                 "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"mirror\"\nmirror = { replicas = 2, min-in-sync = 3 }\n",
-                "p.toml:5:26: policy[0].mirror.min-in-sync: `min-in-sync`: 3 is more than the 2 replicas",
+                "p.toml:5:26: policy[0].mirror.min-in-sync: `mirror.min-in-sync`: 3 is more than the 2 replicas",
             ),
             (
                 "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"mirror\"\nmirror = { replicaz = 2 }\n",

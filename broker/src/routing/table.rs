@@ -113,7 +113,12 @@ impl Table {
             | Change::Unbound(_)
             | Change::QueueDeclared(_)
             | Change::QueueDeleted { .. } => true,
-            Change::Queue(_) | Change::Node(..) | Change::NodeForgotten(_) | Change::Policies | Change::Users => false,
+            Change::Queue(_)
+            | Change::Node(..)
+            | Change::NodeForgotten(_)
+            | Change::Policies
+            | Change::Primaries
+            | Change::Users => false,
         }
     }
 
@@ -163,7 +168,12 @@ impl Table {
                     table.queues.remove(name.as_str());
                 }
             }
-            Change::Queue(_) | Change::Node(..) | Change::NodeForgotten(_) | Change::Policies | Change::Users => {}
+            Change::Queue(_)
+            | Change::Node(..)
+            | Change::NodeForgotten(_)
+            | Change::Policies
+            | Change::Primaries
+            | Change::Users => {}
         }
     }
 

@@ -51,6 +51,7 @@ impl State {
             Command::Handover { queue, epoch, version, to, live, released } => {
                 self.hand_over(*queue, (*epoch, *version), *to, live, *released, changes)
             }
+            Command::MovePrimary { group, to, live } => self.move_primary(group, *to, live, changes),
             Command::Resign { queue, epoch, version, live, released } => {
                 self.resign(*queue, (*epoch, *version), live, *released, changes)
             }

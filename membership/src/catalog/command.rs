@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use warren_replication::plan::Policy;
+use warren_replication::plan::{Group, Policy};
 use warren_replication::types::{Boot, Epoch, Incarnation, Member, NodeId, Process, QueueId, Version};
 
 use super::nodes::Addresses;
@@ -248,6 +248,16 @@ pub enum Command {
         /// Whether the leader drained and gave its lease for the queue up.
         released: bool,
     },
+    /// Another node leads the queues of a group from now on: planned, refused
+    /// unless it is in sync in all of them.
+    MovePrimary {
+        /// Which group.
+        group: Group,
+        /// Which node.
+        to: NodeId,
+        /// Who is live.
+        live: Vec<Process>,
+    },
     /// The leader will not lead (§4.6): another one, or nobody.
     Resign {
         /// Which queue.
@@ -340,6 +350,8 @@ pub enum Change {
     NodeForgotten(NodeId),
     /// The set of policies is another one.
     Policies,
+    /// A group has another primary, or groups came or went.
+    Primaries,
     /// Users or permissions changed.
     Users,
 }

@@ -7,17 +7,20 @@
 //! - `topology.rs` vhosts and exchanges; `bindings.rs`; `queues.rs` queues,
 //!   `arguments.rs` what they may be declared with, `streams.rs` the same for streams
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
-//! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it
+//! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it;
+//!   `groups.rs` queues that have one primary
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use warren_replication::plan::Group;
 use warren_replication::types::{Member, NodeId, QueueId};
 
 mod apply;
 mod arguments;
 mod bindings;
 pub mod command;
+mod groups;
 pub mod nodes;
 pub mod pattern;
 pub mod policies;
@@ -57,6 +60,8 @@ pub struct State {
     users: BTreeMap<String, User>,
     queues: BTreeMap<QueueId, Queue>,
     policies: policies::Policies,
+    /// The node that leads each group of queues.
+    primaries: BTreeMap<Group, NodeId>,
     index: queues::Index,
 }
 

@@ -92,6 +92,7 @@ impl State {
             }
         }
         if joins {
+            self.regroup(changes);
             self.replan_all(changes);
         }
         changes.push(Change::Node(process.node, process.incarnation, process.boot));
@@ -159,6 +160,7 @@ impl State {
         for id in last {
             self.remove_queue(id, changes);
         }
+        self.regroup(changes);
         let electable = self.electable(live, &[]);
         for id in hosted {
             self.amend(id, changes, |queue, assignment| {

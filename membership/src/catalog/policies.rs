@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use warren_replication::plan::{Leaders, MinInSync, Placement, Plan, Policy};
+use warren_replication::plan::{Group, Leaders, MinInSync, Placement, Plan, Policy, PrimaryBackup};
 use warren_replication::types::{NodeId, Process, QueueId};
 
 use super::State;
@@ -62,12 +62,43 @@ impl Policies {
             .iter()
             .filter(move |ranked| ranked.policy.vhost == vhost && ranked.pattern.is_match(queue))
             .map(|ranked| &ranked.policy)
+            .filter(|policy| !policy.operator)
+    }
+
+    /// The operator's policy for a queue's name, if there is one.
+    #[must_use]
+    pub fn operators(&self, vhost: &str, queue: &str) -> Option<&Policy> {
+        let policies = self.ranked.iter().filter(|ranked| ranked.policy.operator && ranked.policy.vhost == vhost);
+        let mut matching = policies.filter(|ranked| ranked.pattern.is_match(queue));
+        matching.next().map(|ranked| &ranked.policy)
+    }
+
+    /// The plan that policies give a queue; `lasting` as in [`Plan::unnamed`].
+    #[must_use]
+    pub fn plan(&self, vhost: &str, queue: &str, lasting: bool) -> Plan {
+        let policy = self.matching(vhost, queue).next();
+        let mut plan = policy.map_or_else(|| Plan::unnamed(lasting), |policy| policy.plan(lasting));
+        if let Some(operator) = self.operators(vhost, queue) {
+            plan.limits = plan.limits.under(&operator.limits);
+        }
+        plan
+    }
+
+    /// The groups that primary-backup policies make.
+    pub fn groups(&self) -> impl Iterator<Item = (Group, &PrimaryBackup)> {
+        self.iter().filter_map(|policy| Some((policy.group(), policy.primary_backup()?)))
+    }
+
+    /// The settings of a group.
+    #[must_use]
+    pub fn group(&self, group: &Group) -> Option<&PrimaryBackup> {
+        let mut policies = self.iter().filter(|policy| policy.name == group.policy && policy.vhost == group.vhost);
+        policies.next().and_then(Policy::primary_backup)
     }
 }
 
 impl State {
     /// The plan of a queue: by the policy in force for it, else the default.
-    /// What clients may ask for with arguments comes on top.
     pub(super) fn plan_of(
         &self,
         vhost: &str,
@@ -76,19 +107,13 @@ impl State {
         exclusive: bool,
         arguments: &Arguments,
     ) -> Arc<Plan> {
-        let policy = self.policies.matching(vhost, name).next().filter(|_| !exclusive);
-        let mut plan = policy.map_or_else(|| Plan::unnamed(durable && !exclusive), Policy::plan);
-        if arguments::is_quorum(arguments) || streams::is_stream(arguments) {
-            plan.min_in_sync = MinInSync::Majority;
-        }
-        match arguments::client_local(arguments) {
-            Some(true) if plan.leaders != Leaders::First => plan.leaders = Leaders::ClientLocal,
-            Some(false) if plan.leaders == Leaders::ClientLocal && plan.placement != Placement::Local => {
-                plan.leaders = Leaders::Balanced;
-            }
-            _ => {}
-        }
-        Arc::new(plan)
+        Arc::new(plan(&self.policies, vhost, name, durable, exclusive, arguments))
+    }
+
+    /// The plan that a queue would have under other policies.
+    #[must_use]
+    pub fn plan_under(policies: &Policies, queue: &Queue) -> Plan {
+        plan(policies, &queue.vhost, &queue.name, queue.durable, queue.exclusive.is_some(), &queue.arguments)
     }
 
     pub(super) fn apply_policies(
@@ -105,6 +130,7 @@ impl State {
         }
         self.policies = Policies::new(revision, policies.to_vec());
         changes.push(Change::Policies);
+        self.regroup(changes);
         self.replan_all(changes);
         Ok(Outcome::Done)
     }
@@ -152,6 +178,29 @@ impl State {
         let node = member.and_then(|member| self.nodes.get(&member.node));
         queue.local.or(node.map(|node| node.process))
     }
+}
+
+/// What policies give a queue; what clients may ask for with arguments comes on
+/// top.
+fn plan(policies: &Policies, vhost: &str, name: &str, durable: bool, exclusive: bool, arguments: &Arguments) -> Plan {
+    let mut plan = policies.plan(vhost, name, durable && !exclusive);
+    if exclusive {
+        // It stays where its connection is; limits hold for it too.
+        plan = Plan { limits: plan.limits, ..Plan::unnamed(false) };
+    }
+    if arguments::is_quorum(arguments) || streams::is_stream(arguments) {
+        plan.min_in_sync = MinInSync::Majority;
+    }
+    match arguments::client_local(arguments) {
+        Some(true) if !matches!(plan.leaders, Leaders::First | Leaders::Primary) => {
+            plan.leaders = Leaders::ClientLocal;
+        }
+        Some(false) if plan.leaders == Leaders::ClientLocal && plan.placement != Placement::Local => {
+            plan.leaders = Leaders::Balanced;
+        }
+        _ => {}
+    }
+    plan
 }
 
 /// Where a queue should be under a plan, seen from where it is: its leader and

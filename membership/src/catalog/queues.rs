@@ -241,8 +241,9 @@ impl State {
         }
         let id = self.last_queue.next();
         let plan = self.plan_of(&declare.vhost, &declare.name, declare.durable, declare.exclusive, &declare.arguments);
-        let target =
-            placement::place(&plan, &self.candidates(&declare.live), declare.owner.process.node, self.last_queue.0);
+        let primary = plan.group.as_ref().and_then(|group| self.primaries.get(group)).copied();
+        let local = primary.unwrap_or(declare.owner.process.node);
+        let target = placement::place(&plan, &self.candidates(&declare.live), local, self.last_queue.0);
         let live: Vec<Process> = declare.live.iter().filter(|p| self.is_registered(p)).copied().collect();
         let process = |node: &NodeId| live.iter().chain([&declare.owner.process]).find(|p| p.node == *node).copied();
         // At declare the live replicas are in sync: an empty log is so only now (§1).

@@ -166,7 +166,8 @@ impl State {
     #[must_use]
     pub fn needs_election(&self, live: &BTreeSet<Process>) -> bool {
         let leads = |process: &Process| live.contains(process) && self.is_registered(process);
-        self.index.led.keys().any(|leader| !leads(leader))
+        self.needs_primary(live)
+            || self.index.led.keys().any(|leader| !leads(leader))
             || self.index.down.iter().any(|id| self.could_lead(*id, live))
     }
 

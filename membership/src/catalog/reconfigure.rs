@@ -18,7 +18,8 @@ use super::replication::{Compared, set_isr};
 #[must_use]
 pub fn next_reconfiguration(state: &State, live: &BTreeSet<Process>, most: usize) -> Vec<Command> {
     let queues = state.index.moving.iter().filter_map(|id| Some((*id, state.queues.get(id)?)));
-    queues.filter_map(|(id, queue)| next_step(id, queue, live)).take(most).collect()
+    let steps = queues.filter_map(|(id, queue)| next_step(id, queue, live));
+    steps.chain(state.group_steps(live)).take(most).collect()
 }
 
 fn next_step(id: QueueId, queue: &Queue, live: &BTreeSet<Process>) -> Option<Command> {

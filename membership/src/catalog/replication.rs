@@ -142,6 +142,7 @@ impl State {
             self.index.led.iter().filter(|(leader, _)| dead.contains(leader) || !self.is_registered(leader));
         let mut due: BTreeSet<QueueId> = led_by_gone.flat_map(|(_, queues)| queues).copied().collect();
         due.extend(&self.index.down);
+        due.extend(self.move_on(&electable, changes));
         let in_epoch =
             |(id, epoch): &&(QueueId, Epoch)| self.queues.get(id).is_some_and(|q| q.assignment.epoch == *epoch);
         due.extend(listed.iter().filter(in_epoch).map(|(id, _)| *id));
@@ -194,7 +195,10 @@ impl State {
             let mut processes = old.replicas.iter().filter_map(|node| electable.get(node));
             processes.find(|process| set.contains(&process.member())).copied()
         };
-        let chosen = candidate(&old.isr).or_else(|| candidate(&old.eligible));
+        // The queues of a group follow its primary where it is in sync.
+        let primary = queue.plan.group.as_ref().and_then(|group| electable.get(self.primaries.get(group)?));
+        let primary = primary.filter(|process| old.isr.contains(&process.member())).copied();
+        let chosen = primary.or_else(|| candidate(&old.isr)).or_else(|| candidate(&old.eligible));
         if chosen.is_none() && old.leader.is_none() {
             return None;
         }

@@ -9,8 +9,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod definition;
+mod limits;
 mod source;
 
+pub use definition::{Definition, Setting};
+pub use limits::{Limits, Overflow};
 pub use source::{PolicyError, PolicySource};
 
 /// One `[[policy]]` of the policy file, checked.
@@ -26,8 +30,14 @@ pub struct Policy {
     pub priority: i64,
     /// What it applies to.
     pub apply_to: ApplyTo,
-    /// What it does.
-    pub mode: Mode,
+    /// Where queues live and who leads them; `None` leaves that as it is
+    /// without a policy.
+    pub mode: Option<Mode>,
+    /// What queues keep, and for how long.
+    pub limits: Limits,
+    /// Whether it is an operator's: it then only caps the limits of the policy
+    /// that is in force beside it, as RabbitMQ's operator policies do.
+    pub operator: bool,
 }
 
 /// Which resources a policy is for.
@@ -45,6 +55,9 @@ pub enum ApplyTo {
 pub enum Mode {
     /// Any nodes of one cluster, every in-sync mirror before the confirm.
     Mirror(Mirror),
+    /// An ordered list of nodes; all queues of the policy are led by the first
+    /// of them that can, and move together.
+    PrimaryBackup(PrimaryBackup),
 }
 
 impl Mode {
@@ -53,8 +66,42 @@ impl Mode {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Mirror(_) => "mirror",
+            Self::PrimaryBackup(_) => "primary-backup",
         }
     }
+}
+
+/// `primary-backup = { nodes, min-in-sync, fail-back, clients }`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PrimaryBackup {
+    /// By name, preferred primary first.
+    pub nodes: Vec<String>,
+    /// How many in-sync members a commit needs.
+    pub min_in_sync: MinInSync,
+    /// Whether the preferred node becomes primary again by itself.
+    pub fail_back: FailBack,
+    /// Whom backups serve.
+    pub clients: Clients,
+}
+
+/// What happens when a node before the present primary is back and in sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FailBack {
+    /// Nothing, until an operator says so.
+    #[default]
+    Manual,
+    /// It becomes the primary.
+    Auto,
+}
+
+/// Whom backups serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Clients {
+    /// Nobody: they close AMQP connections to the vhost, naming the primary.
+    #[default]
+    Primary,
+    /// Clients of every node.
+    Any,
 }
 
 /// `mirror = { replicas, min-in-sync, leaders }`.
@@ -117,6 +164,8 @@ pub enum Leaders {
     ClientLocal,
     /// The first live node in the order named.
     First,
+    /// The primary of the group ([`Plan::group`]).
+    Primary,
 }
 
 /// The five answers for one queue (where, what a confirm means, who takes over,
@@ -131,6 +180,19 @@ pub struct Plan {
     pub min_in_sync: MinInSync,
     /// Who leads at first.
     pub leaders: Leaders,
+    /// The queues that are led by one node all together, if it is one of them.
+    pub group: Option<Group>,
+    /// What it keeps, and for how long.
+    pub limits: Limits,
+}
+
+/// Queues that have one primary: those of a primary-backup policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Group {
+    /// The policy's vhost.
+    pub vhost: String,
+    /// The policy's name.
+    pub policy: String,
 }
 
 /// Where a queue lives.
@@ -143,15 +205,41 @@ pub enum Placement {
 }
 
 impl Policy {
-    /// The plan of a queue that this policy is in force for.
+    /// The plan of a queue that this policy is in force for; `lasting` as in
+    /// [`Plan::unnamed`].
     #[must_use]
-    pub fn plan(&self) -> Plan {
-        let Mode::Mirror(mirror) = &self.mode;
-        Plan {
-            policy: Some(self.name.clone()),
-            placement: Placement::Mirrored(mirror.replicas.clone()),
-            min_in_sync: mirror.min_in_sync,
-            leaders: mirror.leaders,
+    pub fn plan(&self, lasting: bool) -> Plan {
+        let plan = Plan { policy: Some(self.name.clone()), limits: self.limits.clone(), ..Plan::unnamed(lasting) };
+        match &self.mode {
+            None => plan,
+            Some(Mode::Mirror(mirror)) => Plan {
+                placement: Placement::Mirrored(mirror.replicas.clone()),
+                min_in_sync: mirror.min_in_sync,
+                leaders: mirror.leaders,
+                ..plan
+            },
+            Some(Mode::PrimaryBackup(settings)) => Plan {
+                placement: Placement::Mirrored(Replicas::Nodes(settings.nodes.clone())),
+                min_in_sync: settings.min_in_sync,
+                leaders: Leaders::Primary,
+                group: Some(self.group()),
+                ..plan
+            },
+        }
+    }
+
+    /// The group that its queues make, if it makes one.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        Group { vhost: self.vhost.clone(), policy: self.name.clone() }
+    }
+
+    /// Its settings as a primary-backup policy, if it is one.
+    #[must_use]
+    pub const fn primary_backup(&self) -> Option<&PrimaryBackup> {
+        match &self.mode {
+            Some(Mode::PrimaryBackup(settings)) => Some(settings),
+            _ => None,
         }
     }
 
@@ -173,15 +261,18 @@ impl Plan {
             placement: if lasting { Placement::Mirrored(mirror.replicas) } else { Placement::Local },
             min_in_sync: mirror.min_in_sync,
             leaders: if lasting { mirror.leaders } else { Leaders::ClientLocal },
+            group: None,
+            limits: Limits::default(),
         }
     }
 
-    /// `mirror` or `local`, for status.
+    /// `mirror`, `primary-backup` or `local`, for status.
     #[must_use]
     pub const fn mode(&self) -> &'static str {
-        match self.placement {
-            Placement::Local => "local",
-            Placement::Mirrored(_) => "mirror",
+        match (&self.placement, &self.group) {
+            (Placement::Local, _) => "local",
+            (Placement::Mirrored(_), None) => "mirror",
+            (Placement::Mirrored(_), Some(_)) => "primary-backup",
         }
     }
 
@@ -196,18 +287,26 @@ impl Plan {
             Placement::Local => "the queue lives on the node that declared it, and goes with that node's process. \
                  A confirm means: on that node's disk."
                 .to_owned(),
+            Placement::Mirrored(replicas) if self.group.is_some() => format!(
+                "the queue is kept on {replicas}. The first of them leads it, together with all other queues of \
+                 the policy; if it fails, the next one that is in sync takes them over. A confirm means: on the disk \
+                 of every node that is in sync, of which there are at least {}.",
+                self.min_in_sync,
+            ),
             Placement::Mirrored(replicas) => format!(
                 "the queue is mirrored on {replicas}; {}. A confirm means: on the disk of every in-sync mirror, \
                  of which there are at least {}. If the leader fails, the first live in-sync mirror takes over.",
                 match self.leaders {
                     Leaders::Balanced => "the node that leads the fewest queues leads at first",
                     Leaders::ClientLocal => "the node that the declaring client uses leads at first",
-                    Leaders::First => "the first live node of the list leads at first",
+                    Leaders::First | Leaders::Primary => "the first live node of the list leads at first",
                 },
                 self.min_in_sync,
             ),
         };
-        format!("{origin}: {body}")
+        let limits: Vec<String> = self.limits.listed().iter().map(|(key, value)| format!("{key} {value}")).collect();
+        let limits = if limits.is_empty() { String::new() } else { format!(" Limits: {}.", limits.join(", ")) };
+        format!("{origin}: {body}{limits}")
     }
 }
 

@@ -1,5 +1,6 @@
 //! A small world to apply commands to, and its tests by concept.
 
+mod groups;
 mod nodes;
 mod policies;
 mod properties;
@@ -11,7 +12,7 @@ mod users;
 
 use std::collections::BTreeSet;
 
-use warren_replication::plan::{ApplyTo, Leaders, MinInSync, Mirror, Mode, Policy, Replicas};
+use warren_replication::plan::{ApplyTo, Leaders, Limits, MinInSync, Mirror, Mode, Policy, Replicas};
 use warren_replication::types::{Assignment, Boot, Incarnation, Member, NodeId, Process, QueueId};
 
 use super::*;
@@ -64,7 +65,9 @@ pub(super) fn policy(name: &str, pattern: &str, priority: i64, replicas: Replica
         pattern: pattern.into(),
         priority,
         apply_to: ApplyTo::All,
-        mode: Mode::Mirror(Mirror { replicas, min_in_sync, leaders: Leaders::Balanced }),
+        mode: Some(Mode::Mirror(Mirror { replicas, min_in_sync, leaders: Leaders::Balanced })),
+        limits: Limits::default(),
+        operator: false,
     }
 }
 

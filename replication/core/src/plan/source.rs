@@ -6,10 +6,12 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 
-use super::{ApplyTo, Leaders, MinInSync, Mirror, Mode, Policy, Replicas};
+use super::definition::{self, Definition};
+use super::limits::{Limits, LimitsSource};
+use super::{ApplyTo, Clients, FailBack, Leaders, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas};
 
-/// One `[[policy]]` table, with the file's own key names. `limits` and the
-/// tables of other modes are taken as they are, to be refused by name.
+/// One `[[policy]]` table, with the file's own key names. The tables of modes
+/// that are not built are taken as they are, to be refused by name.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PolicySource {
@@ -26,17 +28,25 @@ pub struct PolicySource {
     /// `queues` or `all` (default).
     #[serde(default)]
     pub apply_to: ApplyToSource,
-    /// `mirror`, for now.
-    pub mode: String,
+    /// `mirror` or `primary-backup`; without one the policy leaves open where
+    /// queues live.
+    #[serde(default)]
+    pub mode: Option<String>,
     /// Settings of mode `mirror`.
     #[serde(default)]
     pub mirror: Option<MirrorSource>,
-    /// Not supported yet.
+    /// Settings of mode `primary-backup`.
     #[serde(default)]
-    pub limits: Option<de::IgnoredAny>,
-    /// Not supported yet.
+    pub primary_backup: Option<PrimaryBackupSource>,
+    /// What queues keep, and for how long.
     #[serde(default)]
-    pub primary_backup: Option<de::IgnoredAny>,
+    pub limits: Option<LimitsSource>,
+    /// Instead of all these: RabbitMQ's keys.
+    #[serde(default)]
+    pub definition: Option<Definition>,
+    /// An operator's policy, which caps limits only.
+    #[serde(default)]
+    pub operator: bool,
     /// Not supported yet.
     #[serde(default)]
     pub remote: Option<de::IgnoredAny>,
@@ -75,6 +85,58 @@ pub struct MirrorSource {
     pub leaders: Option<LeadersSource>,
 }
 
+/// `primary-backup = { … }`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PrimaryBackupSource {
+    /// By name, preferred primary first.
+    pub nodes: Vec<String>,
+    /// A number (default 1), or `"majority"`.
+    #[serde(default)]
+    pub min_in_sync: Option<MinInSyncSource>,
+    /// `sync` (default).
+    #[serde(default)]
+    pub replication: Option<ReplicationSource>,
+    /// `manual` (default) or `auto`.
+    #[serde(default)]
+    pub fail_back: FailBackSource,
+    /// `primary` (default) or `any`.
+    #[serde(default)]
+    pub clients: ClientsSource,
+}
+
+/// `replication`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplicationSource {
+    /// Every in-sync backup before the confirm.
+    Sync,
+    /// Not supported yet.
+    Async,
+}
+
+/// `fail-back`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailBackSource {
+    /// By an operator.
+    #[default]
+    Manual,
+    /// By itself.
+    Auto,
+}
+
+/// `clients`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientsSource {
+    /// At the primary only.
+    #[default]
+    Primary,
+    /// At every node.
+    Any,
+}
+
 /// `leaders`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,11 +161,19 @@ pub struct MinInSyncSource(pub MinInSync);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// A mode of the design that is not built yet.
-    #[error("mode \"{0}\" is not supported yet; this version knows \"mirror\"")]
+    #[error("mode \"{0}\" is not supported yet; this version knows \"mirror\" and \"primary-backup\"")]
     ModeNotSupported(String),
     /// No such mode.
-    #[error("unknown mode \"{0}\", expected \"mirror\"")]
+    #[error("unknown mode \"{0}\", expected \"mirror\" or \"primary-backup\"")]
     UnknownMode(String),
+    /// A key of the `definition`.
+    #[error("`{key}` {problem}")]
+    Definition {
+        /// The key, RabbitMQ's.
+        key: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A key of the design that is not built yet.
     #[error("`{0}` is not supported yet")]
     KeyNotSupported(&'static str),
@@ -118,11 +188,13 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
-    /// The key of the policy's table that the error is about.
+    /// The key of the policy's table that the error is about; a dot leads into a
+    /// table in it.
     #[must_use]
     pub const fn key(&self) -> &'static str {
         match self {
             Self::ModeNotSupported(_) | Self::UnknownMode(_) => "mode",
+            Self::Definition { .. } => "definition",
             Self::KeyNotSupported(key) | Self::Invalid { key, .. } => key,
         }
     }
@@ -132,35 +204,31 @@ impl TryFrom<PolicySource> for Policy {
     type Error = PolicyError;
 
     fn try_from(source: PolicySource) -> Result<Self, PolicyError> {
-        match source.mode.as_str() {
-            "mirror" => {}
-            "primary-backup" | "remote" | "multi-active" => return Err(PolicyError::ModeNotSupported(source.mode)),
-            _ => return Err(PolicyError::UnknownMode(source.mode)),
-        }
-        let other_modes = [
-            ("limits", source.limits.is_some()),
-            ("primary-backup", source.primary_backup.is_some()),
-            ("remote", source.remote.is_some()),
-            ("multi-active", source.multi_active.is_some()),
-        ];
-        if let Some((key, _)) = other_modes.into_iter().find(|(_, given)| *given) {
-            return Err(PolicyError::KeyNotSupported(key));
-        }
-        let invalid = |key, problem: &str| PolicyError::Invalid { key, problem: problem.to_owned() };
+        let invalid = |key, problem: &str| Err(PolicyError::Invalid { key, problem: problem.to_owned() });
         if source.name.is_empty() {
-            return Err(invalid("name", "must not be empty"));
+            return invalid("name", "must not be empty");
         }
-        let mirror = source.mirror.unwrap_or_default();
-        let mirror = Mirror {
-            replicas: mirror.replicas.map_or_else(Replicas::default, |given| given.0),
-            min_in_sync: mirror.min_in_sync.map_or_else(MinInSync::default, |given| given.0),
-            leaders: match mirror.leaders {
-                None | Some(LeadersSource::Balanced) => Leaders::Balanced,
-                Some(LeadersSource::ClientLocal) => Leaders::ClientLocal,
-                Some(LeadersSource::First) => Leaders::First,
-            },
+        if source.remote.is_some() {
+            return Err(PolicyError::KeyNotSupported("remote"));
+        }
+        if source.multi_active.is_some() {
+            return Err(PolicyError::KeyNotSupported("multi-active"));
+        }
+        let own = source.mode.is_some() || source.limits.is_some();
+        let (mode, limits) = match source.definition {
+            Some(_) if own => return invalid("definition", "stands for itself: no `mode` and no `limits` beside it"),
+            Some(definition) => definition::compile(&definition)?,
+            None => (
+                mode(source.mode, source.mirror, source.primary_backup)?,
+                source.limits.map(Limits::from).unwrap_or_default(),
+            ),
         };
-        check(&mirror)?;
+        if source.operator && mode.is_some() {
+            return invalid("operator", "an operator's policy sets limits only");
+        }
+        if mode.is_none() && limits == Limits::default() {
+            return invalid("mode", "is missing: a policy has a `mode`, `limits`, or a `definition`");
+        }
         Ok(Self {
             name: source.name,
             vhost: source.vhost,
@@ -170,32 +238,108 @@ impl TryFrom<PolicySource> for Policy {
                 ApplyToSource::All => ApplyTo::All,
                 ApplyToSource::Queues => ApplyTo::Queues,
             },
-            mode: Mode::Mirror(mirror),
+            mode,
+            limits,
+            operator: source.operator,
         })
+    }
+}
+
+fn mode(
+    name: Option<String>,
+    mirror: Option<MirrorSource>,
+    primary_backup: Option<PrimaryBackupSource>,
+) -> Result<Option<Mode>, PolicyError> {
+    let invalid = |key, problem: &str| Err(PolicyError::Invalid { key, problem: problem.to_owned() });
+    let is = |mode: &str| name.as_deref() == Some(mode);
+    if mirror.is_some() && !is("mirror") {
+        return invalid("mirror", "needs mode = \"mirror\"");
+    }
+    if primary_backup.is_some() && !is("primary-backup") {
+        return invalid("primary-backup", "needs mode = \"primary-backup\"");
+    }
+    match name.as_deref() {
+        None => Ok(None),
+        Some("mirror") => {
+            let mirror = mirror.unwrap_or_default();
+            let mirror = Mirror {
+                replicas: mirror.replicas.map_or_else(Replicas::default, |given| given.0),
+                min_in_sync: mirror.min_in_sync.map_or_else(MinInSync::default, |given| given.0),
+                leaders: match mirror.leaders {
+                    None | Some(LeadersSource::Balanced) => Leaders::Balanced,
+                    Some(LeadersSource::ClientLocal) => Leaders::ClientLocal,
+                    Some(LeadersSource::First) => Leaders::First,
+                },
+            };
+            check(&mirror)?;
+            Ok(Some(Mode::Mirror(mirror)))
+        }
+        Some("primary-backup") => {
+            let Some(given) = primary_backup else {
+                return invalid("primary-backup", "is missing: it names the nodes, preferred primary first");
+            };
+            if matches!(given.replication, Some(ReplicationSource::Async)) {
+                return Err(PolicyError::KeyNotSupported("primary-backup.replication"));
+            }
+            let settings = PrimaryBackup {
+                nodes: given.nodes,
+                min_in_sync: given.min_in_sync.map_or(MinInSync::Count(1), |given| given.0),
+                fail_back: match given.fail_back {
+                    FailBackSource::Manual => FailBack::Manual,
+                    FailBackSource::Auto => FailBack::Auto,
+                },
+                clients: match given.clients {
+                    ClientsSource::Primary => Clients::Primary,
+                    ClientsSource::Any => Clients::Any,
+                },
+            };
+            check_nodes("primary-backup.nodes", &settings.nodes)?;
+            check_minimum(
+                "primary-backup.min-in-sync",
+                settings.min_in_sync,
+                u32::try_from(settings.nodes.len()).ok(),
+            )?;
+            Ok(Some(Mode::PrimaryBackup(settings)))
+        }
+        Some("remote" | "multi-active") => Err(PolicyError::ModeNotSupported(name.unwrap_or_default())),
+        Some(_) => Err(PolicyError::UnknownMode(name.unwrap_or_default())),
     }
 }
 
 fn check(mirror: &Mirror) -> Result<(), PolicyError> {
     let invalid = |key, problem: String| Err(PolicyError::Invalid { key, problem });
     let most = match &mirror.replicas {
-        Replicas::Count(0) => return invalid("replicas", "must be at least 1".into()),
+        Replicas::Count(0) => return invalid("mirror.replicas", "must be at least 1".into()),
         Replicas::Count(n) => Some(*n),
         Replicas::All => None,
-        Replicas::Nodes(names) if names.is_empty() => return invalid("replicas", "names no node".into()),
         Replicas::Nodes(names) => {
-            if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
-                return invalid("replicas", format!("names '{}' twice", twice.1));
-            }
+            check_nodes("mirror.replicas", names)?;
             u32::try_from(names.len()).ok()
         }
     };
     if mirror.leaders == Leaders::First && !matches!(mirror.replicas, Replicas::Nodes(_)) {
-        return invalid("leaders", "\"first\" needs `replicas` to be a list of node names".into());
+        return invalid("mirror.leaders", "\"first\" needs `replicas` to be a list of node names".into());
     }
-    match (mirror.min_in_sync, most) {
-        (MinInSync::Count(0), _) => invalid("min-in-sync", "must be at least 1".into()),
+    check_minimum("mirror.min-in-sync", mirror.min_in_sync, most)
+}
+
+fn check_nodes(key: &'static str, names: &[String]) -> Result<(), PolicyError> {
+    let invalid = |problem: String| Err(PolicyError::Invalid { key, problem });
+    if names.is_empty() {
+        return invalid("names no node".into());
+    }
+    match names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+        Some((_, twice)) => invalid(format!("names '{twice}' twice")),
+        None => Ok(()),
+    }
+}
+
+fn check_minimum(key: &'static str, minimum: MinInSync, most: Option<u32>) -> Result<(), PolicyError> {
+    let invalid = |problem: String| Err(PolicyError::Invalid { key, problem });
+    match (minimum, most) {
+        (MinInSync::Count(0), _) => invalid("must be at least 1".into()),
         (MinInSync::Count(min), Some(most)) if min > most => {
-            invalid("min-in-sync", format!("{min} is more than the {most} replicas there can be"))
+            invalid(format!("{min} is more than the {most} replicas there can be"))
         }
         _ => Ok(()),
     }

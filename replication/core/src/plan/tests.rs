@@ -66,7 +66,8 @@ fn read(entries: Vec<(&'static str, Toml)>) -> Result<Policy, String> {
 
 fn mirror(entries: Vec<(&'static str, Toml)>) -> Result<Mirror, String> {
     read(vec![("mirror", Toml::Table(entries))]).map(|policy| match policy.mode {
-        Mode::Mirror(mirror) => mirror,
+        Some(Mode::Mirror(mirror)) => mirror,
+        other => panic!("{other:?}"),
     })
 }
 
@@ -74,7 +75,7 @@ fn mirror(entries: Vec<(&'static str, Toml)>) -> Result<Mirror, String> {
 fn a_policy_without_settings_has_the_defaults() {
     let policy = read(vec![]).unwrap();
     assert_eq!((policy.vhost.as_str(), policy.priority, policy.apply_to), ("/", 0, ApplyTo::All));
-    assert_eq!(policy.mode, Mode::Mirror(Mirror::default()));
+    assert_eq!(policy.mode, Some(Mode::Mirror(Mirror::default())));
 }
 
 #[test]
@@ -91,12 +92,12 @@ fn replicas_are_a_number_all_or_nodes() {
 fn what_cannot_hold_is_refused_with_its_key() {
     use Toml::{List, Number, Text};
     let cases: Vec<(Vec<(&str, Toml)>, &str)> = vec![
-        (vec![("replicas", Number(0))], "`replicas`: must be at least 1"),
+        (vec![("replicas", Number(0))], "`mirror.replicas`: must be at least 1"),
         (vec![("replicas", Number(-1))], "invalid value: integer `-1`"),
         (vec![("replicas", Text("some"))], "a number of replicas, \"all\", or a list of node names"),
         (vec![("replicas", List(vec![]))], "names no node"),
         (vec![("replicas", List(vec![Text("a"), Text("b"), Text("a")]))], "names 'a' twice"),
-        (vec![("min-in-sync", Number(0))], "`min-in-sync`: must be at least 1"),
+        (vec![("min-in-sync", Number(0))], "`mirror.min-in-sync`: must be at least 1"),
         (vec![("replicas", Number(2)), ("min-in-sync", Number(3))], "3 is more than the 2 replicas"),
         (vec![("leaders", Text("first"))], "needs `replicas` to be a list"),
         (vec![("sync", Text("x"))], "unknown field `sync`"),
@@ -109,13 +110,99 @@ fn what_cannot_hold_is_refused_with_its_key() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
-    for mode in ["primary-backup", "remote", "multi-active"] {
+    for mode in ["remote", "multi-active"] {
         let error = read(vec![("mode", Toml::Text(mode))]).unwrap_err();
         assert!(error.contains(mode) && error.contains("not supported yet"), "{error}");
     }
     assert!(read(vec![("mode", Toml::Text("magic"))]).unwrap_err().contains("unknown mode \"magic\""));
-    let limits = read(vec![("limits", Toml::Table(vec![("max-length", Toml::Number(1))]))]).unwrap_err();
-    assert_eq!(limits, "`limits` is not supported yet");
+    let asynchronous = vec![("nodes", Toml::List(vec![Toml::Text("a")])), ("replication", Toml::Text("async"))];
+    let asynchronous = vec![("mode", Toml::Text("primary-backup")), ("primary-backup", Toml::Table(asynchronous))];
+    assert_eq!(read(asynchronous).unwrap_err(), "`primary-backup.replication` is not supported yet");
+}
+
+#[test]
+fn primary_and_backups_are_one_group_in_order() {
+    use Toml::{List, Number, Table, Text};
+    let settings = vec![("nodes", List(vec![Text("b"), Text("a")])), ("fail-back", Text("auto"))];
+    let mode = || ("mode", Text("primary-backup"));
+    let policy = read(vec![mode(), ("primary-backup", Table(settings))]).unwrap();
+    let plan = policy.plan(true);
+    assert_eq!(plan.placement, Placement::Mirrored(Replicas::Nodes(vec!["b".into(), "a".into()])));
+    assert_eq!(
+        (plan.min_in_sync, plan.leaders, plan.mode()),
+        (MinInSync::Count(1), Leaders::Primary, "primary-backup")
+    );
+    assert_eq!(plan.group, Some(Group { vhost: "/".into(), policy: "p".into() }));
+    assert_eq!(policy.primary_backup().unwrap().fail_back, FailBack::Auto);
+    let too_many = vec![("nodes", List(vec![Text("a")])), ("min-in-sync", Number(2))];
+    let error = read(vec![mode(), ("primary-backup", Table(too_many))]).unwrap_err();
+    assert_eq!(error, "`primary-backup.min-in-sync`: 2 is more than the 1 replicas there can be");
+    assert!(read(vec![mode()]).unwrap_err().contains("names the nodes"));
+    assert!(read(vec![mode(), ("mirror", Table(vec![]))]).unwrap_err().contains("needs mode = \"mirror\""));
+}
+
+#[test]
+fn limits_come_alone_or_beside_a_mode() {
+    use Toml::{Number, Table, Text};
+    let limits =
+        || vec![("message-ttl", Text("1h")), ("max-length-bytes", Text("2MiB")), ("delivery-limit", Number(3))];
+    let alone = Policy::try_from(
+        PolicySource::deserialize(Table(vec![("name", Text("p")), ("pattern", Text("")), ("limits", Table(limits()))]))
+            .unwrap(),
+    )
+    .unwrap();
+    assert_eq!((&alone.mode, alone.limits.message_ttl), (&None, Some(3_600_000)));
+    assert_eq!((alone.limits.max_length_bytes, alone.limits.delivery_limit), (Some(2 << 20), Some(3)));
+    assert_eq!(alone.plan(true).placement, Plan::unnamed(true).placement);
+    assert!(alone.plan(true).explain().contains("message-ttl 3600000, max-length-bytes 2097152"), "{alone:?}");
+    let both = read(vec![("limits", Table(limits()))]).unwrap();
+    assert_eq!((both.limits, both.mode), (alone.limits.clone(), Some(Mode::Mirror(Mirror::default()))));
+    let operator = Limits { message_ttl: Some(5), max_length: Some(9), ..Limits::default() };
+    let under = alone.limits.under(&operator);
+    assert_eq!((under.message_ttl, under.max_length, under.delivery_limit), (Some(5), Some(9), Some(3)));
+    assert!(read(vec![("operator", Text("yes"))]).is_err());
+}
+
+#[test]
+fn rabbitmqs_keys_mean_a_mode_and_limits() {
+    use Toml::{List, Number, Table, Text};
+    let define = |entries: Vec<(&'static str, Toml)>| {
+        let table = vec![("name", Text("p")), ("pattern", Text("")), ("definition", Table(entries))];
+        let source = PolicySource::deserialize(Table(table)).map_err(|e| e.to_string())?;
+        Policy::try_from(source).map_err(|e| e.to_string())
+    };
+    let replicas = |policy: Policy| match policy.mode {
+        Some(Mode::Mirror(mirror)) => (mirror.replicas, mirror.min_in_sync, mirror.leaders),
+        other => panic!("{other:?}"),
+    };
+    let one = MinInSync::Count(1);
+    let exactly = vec![
+        ("ha-mode", Text("exactly")),
+        ("ha-params", Number(2)),
+        ("ha-sync-mode", Text("automatic")),
+        ("queue-master-locator", Text("client-local")),
+    ];
+    assert_eq!(replicas(define(exactly).unwrap()), (Replicas::Count(2), one, Leaders::ClientLocal));
+    let all = define(vec![("ha-mode", Text("all"))]).unwrap();
+    assert_eq!(replicas(all), (Replicas::All, one, Leaders::Balanced));
+    let nodes = vec![("ha-mode", Text("nodes")), ("ha-params", List(vec![Text("rabbit@a")]))];
+    assert_eq!(replicas(define(nodes).unwrap()).0, Replicas::Nodes(vec!["rabbit@a".into()]));
+    let limits = define(vec![("max-length", Number(7)), ("overflow", Text("reject-publish"))]).unwrap();
+    assert_eq!((limits.mode, limits.limits.max_length), (None, Some(7)));
+    assert_eq!(limits.limits.overflow, Some(Overflow::RejectPublish));
+    for (entries, expected) in [
+        (vec![("ha-mode", Text("some"))], "`ha-mode` must be"),
+        (vec![("ha-mode", Text("exactly"))], "`ha-params` must be a number"),
+        (vec![("ha-params", Number(1))], "`ha-params` needs ha-mode"),
+        (vec![("ha-promote-on-failure", Text("always"))], "`ha-promote-on-failure` is \"always\", expected"),
+        (vec![("max-length", Number(-1))], "`max-length` is -1, expected a number"),
+        (vec![("overflow", Text("burst"))], "`overflow` is \"burst\", expected"),
+        (vec![("shiny", Number(1))], "`shiny` is no policy key"),
+        (vec![], "is missing: a policy has"),
+    ] {
+        let error = define(entries).unwrap_err();
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    }
 }
 
 #[test]
@@ -139,7 +226,7 @@ fn a_majority_counts_replicas_and_a_number_is_meant() {
 
 #[test]
 fn a_plan_explains_itself() {
-    let named = read(vec![]).unwrap().plan().explain();
+    let named = read(vec![]).unwrap().plan(true).explain();
     assert!(named.contains("Policy 'p'") && named.contains("up to 3 nodes") && named.contains("majority"), "{named}");
     let local = Plan::unnamed(false).explain();
     assert!(local.contains("No policy matches") && local.contains("goes with that node's process"), "{local}");

@@ -1,0 +1,136 @@
+//! RabbitMQ's policy keys (`definition = { "ha-mode" = "exactly", … }`) as a
+//! mode and limits of our own, so that a policy moves over as it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::limits::{Limits, Overflow};
+use super::{Leaders, MinInSync, Mirror, Mode, PolicyError, Replicas};
+
+/// A policy's definition as RabbitMQ's JSON or our TOML gives it.
+pub type Definition = BTreeMap<String, Setting>;
+
+/// The value of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Setting {
+    /// `true`
+    Flag(bool),
+    /// `3`
+    Number(i64),
+    /// `"all"`
+    Text(String),
+    /// `["a", "b"]`
+    List(Vec<String>),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => flag.fmt(f),
+            Self::Number(n) => n.fmt(f),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::List(items) => write!(f, "{items:?}"),
+        }
+    }
+}
+
+/// What a definition comes to. Without `ha-mode` it leaves the mode open.
+///
+/// A mirrored queue of RabbitMQ goes on with whatever mirrors are in sync, down
+/// to the last: so `min-in-sync` is 1 here. Mirrors synchronize by themselves
+/// and only a synchronized one is promoted, whatever `ha-sync-mode` and
+/// `ha-promote-on-shutdown` say.
+///
+/// # Errors
+/// An unknown key, a value that does not fit, or a promise that is not kept
+/// here (`ha-promote-on-failure: always` would lose confirmed messages).
+pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits), PolicyError> {
+    let mut limits = Limits::default();
+    let mut leaders = None;
+    for (key, value) in definition {
+        match key.as_str() {
+            "ha-mode" | "ha-params" | "ha-sync-batch-size" | "queue-mode" | "queue-version" => {}
+            "ha-sync-mode" => one_of(key, value, &["automatic", "manual"])?,
+            "ha-promote-on-shutdown" => one_of(key, value, &["when-synced", "always"])?,
+            "ha-promote-on-failure" => one_of(key, value, &["when-synced"])?,
+            "queue-master-locator" | "queue-leader-locator" => {
+                one_of(key, value, &["client-local", "min-masters", "random", "balanced"])?;
+                let local = *value == Setting::Text("client-local".to_owned());
+                leaders = Some(if local { Leaders::ClientLocal } else { Leaders::Balanced });
+            }
+            "message-ttl" => limits.message_ttl = Some(number(key, value)?),
+            "expires" => limits.expires = Some(number(key, value)?.max(1)),
+            "max-length" => limits.max_length = Some(number(key, value)?),
+            "max-length-bytes" => limits.max_length_bytes = Some(number(key, value)?),
+            "delivery-limit" => {
+                limits.delivery_limit = Some(u32::try_from(number(key, value)?).unwrap_or(u32::MAX));
+            }
+            "overflow" => {
+                let known = [Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx];
+                one_of(key, value, &known.map(Overflow::as_str))?;
+                let said = |overflow: &Overflow| *value == Setting::Text(overflow.as_str().to_owned());
+                limits.overflow = known.into_iter().find(said);
+            }
+            "dead-letter-exchange" => limits.dead_letter_exchange = Some(text(key, value)?),
+            "dead-letter-routing-key" => limits.dead_letter_routing_key = Some(text(key, value)?),
+            _ => return Err(wrong(key, "is no policy key that is known here")),
+        }
+    }
+    let replicas = match (definition.get("ha-mode"), definition.get("ha-params")) {
+        (None, None) => None,
+        (None, Some(_)) => return Err(wrong("ha-params", "needs ha-mode")),
+        (Some(mode), params) => Some(replicas(mode, params)?),
+    };
+    let mode = (replicas.is_some() || leaders.is_some()).then(|| {
+        let (replicas, min_in_sync) = match replicas {
+            Some(replicas) => (replicas, MinInSync::Count(1)),
+            None => (Replicas::default(), MinInSync::default()),
+        };
+        Mode::Mirror(Mirror { replicas, min_in_sync, leaders: leaders.unwrap_or_default() })
+    });
+    Ok((mode, limits))
+}
+
+fn replicas(mode: &Setting, params: Option<&Setting>) -> Result<Replicas, PolicyError> {
+    let Setting::Text(mode) = mode else { return Err(wrong("ha-mode", "must be \"all\", \"exactly\" or \"nodes\"")) };
+    match (mode.as_str(), params) {
+        ("all", None) => Ok(Replicas::All),
+        ("all", Some(_)) => Err(wrong("ha-params", "has no meaning with ha-mode \"all\"")),
+        ("exactly", Some(Setting::Number(n))) if *n > 0 => Ok(Replicas::Count(u32::try_from(*n).unwrap_or(u32::MAX))),
+        ("exactly", _) => Err(wrong("ha-params", "must be a number above 0 with ha-mode \"exactly\"")),
+        // RabbitMQ's node names are `rabbit@host`, as are ours if one wants.
+        ("nodes", Some(Setting::List(names))) if !names.is_empty() => Ok(Replicas::Nodes(names.clone())),
+        ("nodes", _) => Err(wrong("ha-params", "must be a list of node names with ha-mode \"nodes\"")),
+        _ => Err(wrong("ha-mode", "must be \"all\", \"exactly\" or \"nodes\"")),
+    }
+}
+
+fn one_of(key: &str, value: &Setting, known: &[&str]) -> Result<(), PolicyError> {
+    if matches!(value, Setting::Text(text) if known.contains(&text.as_str())) {
+        return Ok(());
+    }
+    let known: Vec<String> = known.iter().map(|name| format!("{name:?}")).collect();
+    Err(wrong(key, &format!("is {value}, expected {}", known.join(" or "))))
+}
+
+fn number(key: &str, value: &Setting) -> Result<u64, PolicyError> {
+    match value {
+        Setting::Number(n) => u64::try_from(*n).ok(),
+        _ => None,
+    }
+    .ok_or_else(|| wrong(key, &format!("is {value}, expected a number from 0")))
+}
+
+fn text(key: &str, value: &Setting) -> Result<String, PolicyError> {
+    match value {
+        Setting::Text(text) => Ok(text.clone()),
+        _ => Err(wrong(key, &format!("is {value}, expected text"))),
+    }
+}
+
+fn wrong(key: &str, problem: &str) -> PolicyError {
+    PolicyError::Definition { key: key.to_owned(), problem: problem.to_owned() }
+}
