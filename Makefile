@@ -34,7 +34,7 @@ prerequisites: ## Install the Debian packages that the build needs, where they a
 	@deploy/prerequisites.sh build
 
 .PHONY: test
-test: format lint rust docs pika conformance-recorded drill ## Everything that checks the product
+test: format lint rust docs pika conformance-recorded clients drill ## Everything that checks the product
 	@echo "test result: ok. everything that make test runs has passed"
 
 .PHONY: format
@@ -75,6 +75,11 @@ conformance-recorded: build ## Compare what Warren does with the recording of Ra
 conformance: build ## The same, with RabbitMQ itself; renews the recording (installs rabbitmq-server)
 	@deploy/prerequisites.sh python
 	tests/conformance/run.sh "$(WARREN)" --live
+
+.PHONY: clients
+clients: build ## Test with clients of others: Python, Node, Go, Java, PHP, Ruby, Celery, amqp-tools
+	@deploy/prerequisites.sh clients
+	tests/clients/run.sh "$(WARREN)"
 
 .PHONY: drill
 drill: build ## Kill the leader under load and account for every message

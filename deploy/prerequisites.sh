@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Debian packages that Warren needs, only those that are missing,
-# and says which. Usage: prerequisites.sh build|python|rabbitmq
+# and says which. Usage: prerequisites.sh build|python|clients|rabbitmq
 set -euo pipefail
 
 what=${1:-build}
@@ -28,11 +28,26 @@ python)
         missing+=(python3-venv)
     fi
     ;;
+clients)
+    need python3 python3
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
+    need node nodejs
+    need npm npm
+    need go golang-go
+    need javac default-jdk-headless
+    need php php-cli
+    need ruby ruby
+    need amqp-publish amqp-tools
+    [[ -d /usr/share/gocode/src/github.com/rabbitmq/amqp091-go ]] || missing+=(golang-github-rabbitmq-amqp091-go-dev)
+    [[ -e /usr/share/java/amqp-client.jar ]] || missing+=(librabbitmq-client-java)
+    [[ -e /usr/share/php/PhpAmqpLib/autoload.php ]] || missing+=(php-amqplib)
+    [[ -d /usr/share/rubygems-integration/all/gems/bunny-2.19.0 ]] || missing+=(ruby-bunny)
+    ;;
 rabbitmq)
     [[ -x /usr/sbin/rabbitmq-server || -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || missing+=(rabbitmq-server)
     ;;
 *)
-    echo "usage: $0 build|python|rabbitmq" >&2
+    echo "usage: $0 build|python|clients|rabbitmq" >&2
     exit 2
     ;;
 esac

@@ -5,6 +5,7 @@ import argparse
 import concurrent.futures
 import fnmatch
 import importlib
+import itertools
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import client
 from trial import CASES, Broker, observe
 
 HERE = pathlib.Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "docs/compatibility.md"
 AT_ONCE = 8
 
 
@@ -127,16 +129,38 @@ def unintended(name: str, differing: list[str], intended: list[dict], used: set[
     return left
 
 
+def documented(intended: list[dict], pending: dict) -> str:
+    """docs/compatibility.md with the lists as they are."""
+    rows = ["| where | what Warren does | why |", "| --- | --- | --- |"]
+    rows += [f"| `{one['case']}` {'' if one['observation'] == '*' else one['observation'].rstrip('*')} "
+             f"| {one['instead']} | {one['why']} |" for one in intended]
+    late = [f"- `{theme}`: {', '.join(name.split('/')[1] for name in names)}" for theme, names in itertools.groupby(
+        sorted(name for listed in pending.values() for name in listed), lambda name: name.split("/")[0])]
+    text = DOCUMENT.read_text()
+    for mark, lines in (("intended", rows), ("pending", late or ["None."])):
+        before, rest = text.split(f"<!-- {mark}:", 1)
+        head, rest = rest.split("\n", 1)
+        text = f"{before}<!-- {mark}:{head}\n" + "\n".join(lines) + "\n<!-- end -->" + rest.split("<!-- end -->", 1)[1]
+    return text
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--broker", required=True, choices=["rabbitmq", "warren"])
-    parser.add_argument("--address", action="append", required=True, help="HOST:PORT of each node")
-    parser.add_argument("--command", required=True, help="the operator's program")
+    parser.add_argument("--broker", choices=["rabbitmq", "warren"])
+    parser.add_argument("--address", action="append", default=[], help="HOST:PORT of each node")
+    parser.add_argument("--command", help="the operator's program")
+    parser.add_argument("--document", action="store_true", help="write the lists into docs/compatibility.md, no more")
     parser.add_argument("--record", type=pathlib.Path, help="write the observations there")
     parser.add_argument("--compare", type=pathlib.Path, help="compare them with those")
     parser.add_argument("--show", action="store_true", help="print the observations")
     parser.add_argument("cases", nargs="*", default=["*"], help="patterns: theme/case")
     options = parser.parse_args()
+
+    intended = tomllib.loads((HERE / "intended.toml").read_text()).get("difference", [])
+    pending = tomllib.loads((HERE / "pending.toml").read_text())
+    if options.document:
+        DOCUMENT.write_text(documented(intended, pending))
+        return 0
 
     load()
     names = [name for name in CASES if any(fnmatch.fnmatchcase(name, pattern) for pattern in options.cases)]
@@ -168,14 +192,15 @@ def main() -> int:
         well = not unsteady and not broken
     if options.compare:
         recorded = json.loads(options.compare.read_text())
-        intended = tomllib.loads((HERE / "intended.toml").read_text()).get("difference", [])
-        pending = tomllib.loads((HERE / "pending.toml").read_text()) if (HERE / "pending.toml").exists() else {}
         owners = {name: owner for owner, listed in pending.items() for name in listed}
         missing = [name for name in names if name not in recorded["cases"]]
         if missing:
             print(f"not recorded: {', '.join(missing)} (make conformance records)")
             names = [name for name in names if name not in missing]
         well = compare(broker, names, recorded["cases"], intended, owners, options.cases == ["*"]) and not missing
+        if DOCUMENT.read_text() != documented(intended, pending):
+            print("docs/compatibility.md is not up to date: tests/conformance/run.py --document")
+            well = False
         print(f"compared with RabbitMQ {recorded['rabbitmq']} in {time.monotonic() - started:.0f} s")
     return 0 if well else 1
 
