@@ -22,9 +22,9 @@ impl Channel {
         if method.immediate {
             return Err(Fault::not_implemented("immediate=true"));
         }
-        let headers = || Properties::parse(&properties).ok()?.headers();
+        let parsed = || Properties::parse(&properties).ok();
         let targets =
-            ctx.routes.find(&*ctx.front.broker, &ctx.access, &method.exchange, &method.routing_key, headers)?;
+            ctx.routes.find(&*ctx.front.broker, &ctx.access, &method.exchange, &method.routing_key, parsed)?;
         if properties != self.good_properties {
             check(&properties, &ctx.access.user)?;
             // The first word are flags; what is short is copied rather than

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
-use warren_amqp::{FieldTable, ShortStr};
+use warren_amqp::{Properties, ShortStr};
 use warren_membership::catalog::{Refusal, Resource, Verb};
 use warren_replication::types::QueueId;
 
@@ -31,7 +31,7 @@ pub struct Routes {
 
 #[derive(Default)]
 struct Exchange {
-    reads_headers: bool,
+    reads_properties: bool,
     by_key: FxHashMap<ShortStr, Arc<[QueueId]>>,
 }
 
@@ -69,7 +69,7 @@ impl Routes {
         access: &Access,
         exchange: &ShortStr,
         routing_key: &ShortStr,
-        headers: impl FnOnce() -> Option<FieldTable>,
+        properties: impl FnOnce() -> Option<Properties>,
     ) -> Result<Arc<[QueueId]>, Fault> {
         if !self.exchanges.contains_key(exchange.as_bytes()) {
             self.admit(broker, access, exchange)?;
@@ -78,14 +78,14 @@ impl Routes {
         if let Some(targets) = known.as_ref().and_then(|known| known.by_key.get(routing_key.as_bytes())) {
             return Ok(Arc::clone(targets));
         }
-        let reads_headers = known.as_ref().is_some_and(|known| known.reads_headers);
-        let headers = if reads_headers { headers() } else { None };
+        let reads_properties = known.as_ref().is_some_and(|known| known.reads_properties);
+        let properties = if reads_properties { properties() } else { None };
         let targets: Arc<[QueueId]> = self
             .routing
-            .route(&access.vhost, exchange.as_str(), routing_key.as_str(), headers.as_ref())
+            .route(&access.vhost, exchange.as_str(), &[routing_key.as_str()], properties.as_ref())
             .ok_or_else(|| Refusal::NotFound(Resource::exchange(&access.vhost, exchange.as_str())))?
             .into();
-        if let Some(known) = known.filter(|_| !reads_headers) {
+        if let Some(known) = known.filter(|_| !reads_properties) {
             known.by_key.insert(routing_key.detached(), Arc::clone(&targets));
             self.count += 1;
             if self.count > MOST_ROUTES {
@@ -105,8 +105,8 @@ impl Routes {
                 return Err(Fault::access_refused(format_args!("cannot publish to internal {resource}")));
             }
         }
-        let reads_headers = self.routing.reads_headers(&access.vhost, name);
-        self.exchanges.insert(exchange.detached(), Exchange { reads_headers, by_key: FxHashMap::default() });
+        let reads_properties = self.routing.reads_properties(&access.vhost, name);
+        self.exchanges.insert(exchange.detached(), Exchange { reads_properties, by_key: FxHashMap::default() });
         Ok(())
     }
 }

@@ -81,6 +81,8 @@ impl Channel {
             auto_delete: declare.auto_delete,
             internal: declare.internal,
             arguments: from_wire(&declare.arguments),
+            owner: ctx.owner(),
+            live: ctx.broker().live(),
         };
         let is_there = {
             let catalog = ctx.broker().catalog();

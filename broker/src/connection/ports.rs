@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLockReadGuard;
 use tokio::sync::{mpsc, watch};
-use warren_amqp::FieldTable;
+use warren_amqp::Properties;
 use warren_membership::catalog::{Command, Outcome, Refusal, State};
 use warren_replication::types::{Process, QueueId};
 use warren_shard::step::{Local, ToChannel};
@@ -67,16 +67,18 @@ pub trait Routing: Send + Sync {
     /// can be seen.
     fn generation(&self) -> u64;
 
-    /// Whether routes of this exchange depend on more than the routing key.
-    fn reads_headers(&self, vhost: &str, exchange: &str) -> bool;
+    /// Whether routes from this exchange depend on more than routing keys: then
+    /// they are found for each message anew.
+    fn reads_properties(&self, vhost: &str, exchange: &str) -> bool;
 
-    /// The queues that a message reaches, sorted, each once; `None` without such
-    /// an exchange.
+    /// The queues that a message with these routing keys (its own, and those that
+    /// its sender selected) reaches, sorted, each once; `None` without such an
+    /// exchange.
     fn route(
         &self,
         vhost: &str,
         exchange: &str,
-        routing_key: &str,
-        headers: Option<&FieldTable>,
+        routing_keys: &[&str],
+        properties: Option<&Properties>,
     ) -> Option<Vec<QueueId>>;
 }

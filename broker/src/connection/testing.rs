@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use warren_amqp::{
-    Arguments, BASIC, ContentHeader, FieldTable, Frame, Method, OutBuffer, PROTOCOL_HEADER, Payload, ShortStr, Value,
-    basic, channel, connection, decode_frame,
+    Arguments, BASIC, ContentHeader, FieldTable, Frame, Method, OutBuffer, PROTOCOL_HEADER, Payload, Properties,
+    ShortStr, Value, basic, channel, connection, decode_frame,
 };
 use warren_membership::catalog::{Addresses, Command, Destination, ExchangeKind, Outcome, Permissions, State};
 use warren_replication::message::{ConsumerSpec, Message};
@@ -322,20 +322,20 @@ impl Routing for FakeRouting {
         *self.generation.lock()
     }
 
-    fn reads_headers(&self, _: &str, _: &str) -> bool {
+    fn reads_properties(&self, _: &str, _: &str) -> bool {
         false
     }
 
-    fn route(&self, vhost: &str, exchange: &str, routing_key: &str, _: Option<&FieldTable>) -> Option<Vec<QueueId>> {
+    fn route(&self, vhost: &str, exchange: &str, keys: &[&str], _: Option<&Properties>) -> Option<Vec<QueueId>> {
         let state = self.state.read();
         if exchange.is_empty() {
-            return Some(state.queue_named(vhost, routing_key).map(|(id, _)| id).into_iter().collect());
+            return Some(keys.iter().filter_map(|key| Some(state.queue_named(vhost, key).ok()?.0)).collect());
         }
         let exchange = state.exchange(vhost, exchange).ok()?;
         let mut queues: Vec<QueueId> = exchange
             .bindings
             .iter()
-            .filter(|binding| exchange.kind == ExchangeKind::Fanout || binding.routing_key == routing_key)
+            .filter(|binding| exchange.kind == ExchangeKind::Fanout || keys.contains(&&*binding.routing_key))
             .filter_map(|binding| match &binding.destination {
                 Destination::Queue(id) => Some(*id),
                 Destination::Exchange(_) => None,

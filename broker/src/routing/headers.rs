@@ -67,8 +67,10 @@ impl Headers {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use warren_replication::types::QueueId;
+
+    use super::*;
 
     fn table(fields: &[(&str, Value)]) -> Arguments {
         fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
@@ -110,6 +112,51 @@ mod tests {
         ];
         for (binding, headers, expected) in cases {
             assert_eq!(matches(&binding, &headers), expected, "{binding:?} {headers:?}");
+        }
+    }
+
+    /// RabbitMQ's way, over two lists sorted by name.
+    fn rabbit(mut binding: &[(&str, Value)], mut headers: &[(&str, Value)], kind: &str) -> bool {
+        let (mut all, mut any) = (true, false);
+        while let [(wanted, value), rest @ ..] = binding {
+            if *wanted == "x-match" || (wanted.starts_with("x-") && !kind.ends_with("-with-x")) {
+                binding = rest;
+                continue;
+            }
+            match headers {
+                [] => {
+                    all = false;
+                    break;
+                }
+                [(name, _), behind @ ..] if wanted > name => headers = behind,
+                [(name, _), ..] if wanted < name => {
+                    all = false;
+                    binding = rest;
+                }
+                [(_, found), behind @ ..] => {
+                    let met = *value == Value::Void || value.same_as(found);
+                    any |= met;
+                    all &= met;
+                    (binding, headers) = (rest, behind);
+                }
+            }
+        }
+        if kind.starts_with("all") { all } else { any }
+    }
+
+    proptest! {
+        #[test]
+        fn bindings_match_as_in_rabbitmq(
+            kind in prop::sample::select(vec!["all", "any", "all-with-x", "any-with-x"]),
+            binding in prop::collection::btree_map("[ab]|x-[ab]", 0u8..4, 0..4),
+            headers in prop::collection::btree_map("[abc]|x-[ab]", 0u8..4, 0..5),
+        ) {
+            let value = |n: &u8| [Value::Void, Value::I32(1), Value::I64(1), Value::text("1")][usize::from(*n)].clone();
+            let headers: Vec<_> = headers.iter().map(|(name, n)| (name.as_str(), value(n))).collect();
+            let mut binding: Vec<_> = binding.iter().map(|(name, n)| (name.as_str(), value(n))).collect();
+            binding.push(("x-match", Value::text(kind)));
+            binding.sort();
+            prop_assert_eq!(matches(&binding, &headers), rabbit(&binding, &headers, kind), "{:?} {:?}", binding, headers);
         }
     }
 }

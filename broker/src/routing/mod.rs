@@ -3,13 +3,13 @@
 //! declare costs the same with a hundred thousand queues as with one.
 //!
 //! One short file per kind of exchange, pure: `direct.rs`, `fanout.rs`,
-//! `topic.rs`, `headers.rs`; `targets.rs` is what they lead to, `table.rs` the
-//! exchanges of all vhosts.
+//! `topic.rs`, `headers.rs`, `hashed.rs`, `random.rs`; `message.rs` is what they
+//! go by, `targets.rs` what they lead to, `table.rs` the exchanges of all vhosts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use warren_amqp::FieldTable;
+use warren_amqp::Properties;
 use warren_membership::catalog::{Change, State};
 use warren_replication::types::QueueId;
 
@@ -17,12 +17,17 @@ use crate::connection::ports::Routing;
 
 mod direct;
 mod fanout;
+mod hashed;
 mod headers;
+mod message;
+mod random;
 mod table;
 mod targets;
 mod topic;
 
 use table::Table;
+
+pub use message::{UnacceptableHeader, delay, no_longer_delayed, sender_selected, without_bcc};
 
 /// The routes of all vhosts, as this node has applied the catalog.
 ///
@@ -72,18 +77,18 @@ impl Routing for Routes {
         self.generation.load(Ordering::Acquire)
     }
 
-    fn reads_headers(&self, vhost: &str, exchange: &str) -> bool {
-        self.table.read().reads_headers(vhost, exchange)
+    fn reads_properties(&self, vhost: &str, exchange: &str) -> bool {
+        self.table.read().reads_properties(vhost, exchange)
     }
 
     fn route(
         &self,
         vhost: &str,
         exchange: &str,
-        routing_key: &str,
-        headers: Option<&FieldTable>,
+        routing_keys: &[&str],
+        properties: Option<&Properties>,
     ) -> Option<Vec<QueueId>> {
-        self.table.read().route(vhost, exchange, routing_key, headers)
+        self.table.read().route(vhost, exchange, routing_keys, properties)
     }
 }
 

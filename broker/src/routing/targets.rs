@@ -73,7 +73,7 @@ pub(super) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn add(&mut self, destination: &'a Destination) {
+    pub(super) fn add(&mut self, destination: &'a Destination) {
         match destination {
             Destination::Queue(id) => self.queues.push(*id),
             Destination::Exchange(name) => self.exchanges.push(name),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use warren_amqp::{FieldTable, Value as Wire};
+use warren_amqp::{FieldTable, Properties, PropertiesBuilder, Value as Wire};
 use warren_membership::catalog::{
     Addresses, Arguments, Bind, Binding, Command, DeclareExchange, DeclareQueue, Destination, DestinationName,
     ExchangeKind, Owner, State, Value,
@@ -43,8 +43,13 @@ impl World {
         self.state.queue_named("/", name).unwrap().0
     }
 
+    fn with_headers(&self, exchange: &str, keys: &[&str], headers: FieldTable) -> Option<Vec<QueueId>> {
+        let properties = PropertiesBuilder { headers: Some(headers), ..PropertiesBuilder::default() }.encode();
+        self.routes.route("/", exchange, keys, Some(&Properties::parse(&properties).unwrap()))
+    }
+
     fn route(&self, exchange: &str, key: &str) -> Option<Vec<QueueId>> {
-        self.routes.route("/", exchange, key, None)
+        self.routes.route("/", exchange, &[key], None)
     }
 }
 
@@ -71,6 +76,8 @@ fn exchange(name: &str, kind: ExchangeKind) -> Command {
         auto_delete: false,
         internal: false,
         arguments: Arguments::new(),
+        owner: OWNER,
+        live: vec![ME],
     })
 }
 
@@ -98,7 +105,7 @@ fn the_default_exchange_leads_to_the_queue_of_that_name() {
     world.apply(&Command::DeleteQueue { queue });
     assert_eq!(world.route("", "q"), Some(vec![]));
     assert_eq!(world.route("nowhere", "q"), None);
-    assert_eq!(world.routes.route("nowhere", "", "q", None), None);
+    assert_eq!(world.routes.route("nowhere", "", &["q"], None), None);
 }
 
 #[test]
@@ -136,19 +143,18 @@ fn headers_are_read_where_a_headers_exchange_can_be_met() {
     let queue = world.declare("q");
     let wanted = Bind { arguments: Arguments::from([("a".into(), Value::I32(1))]), ..to_queue("amq.headers", "q", "") };
     world.apply(&Command::Bind(wanted));
-    assert!(world.routes.reads_headers("/", "amq.headers") && !world.routes.reads_headers("/", "amq.fanout"));
-    let route =
-        |world: &World, exchange: &str, headers: FieldTable| world.routes.route("/", exchange, "", Some(&headers));
+    assert!(world.routes.reads_properties("/", "amq.headers") && !world.routes.reads_properties("/", "amq.fanout"));
+    let route = |world: &World, exchange: &str, headers: FieldTable| world.with_headers(exchange, &[""], headers);
     assert_eq!(route(&world, "amq.headers", FieldTable::from([("a", Wire::from(1))])), Some(vec![queue]));
     assert_eq!(route(&world, "amq.headers", FieldTable::from([("a", Wire::from(2))])), Some(vec![]));
     assert_eq!(world.route("amq.headers", ""), Some(vec![]));
 
     let chain = binding("amq.fanout", DestinationName::Exchange("amq.headers".into()), "");
     world.apply(&Command::Bind(chain.clone()));
-    assert!(world.routes.reads_headers("/", "amq.fanout"));
+    assert!(world.routes.reads_properties("/", "amq.fanout"));
     assert_eq!(route(&world, "amq.fanout", FieldTable::from([("a", Wire::from(1i64))])), Some(vec![queue]));
     world.apply(&Command::Unbind(chain));
-    assert!(!world.routes.reads_headers("/", "amq.fanout"));
+    assert!(!world.routes.reads_properties("/", "amq.fanout"));
 }
 
 #[test]
@@ -185,6 +191,76 @@ fn a_state_ahead_of_its_changes_ends_in_the_same_routes() {
     assert_eq!(world.route("", "q"), Some(vec![queue]));
 }
 
+fn with(name: &str, kind: ExchangeKind, arguments: &[(&str, &str)]) -> Command {
+    let arguments = arguments.iter().map(|(name, text)| ((*name).to_owned(), Value::text(text))).collect();
+    let Command::DeclareExchange(declare) = exchange(name, kind) else { unreachable!() };
+    Command::DeclareExchange(DeclareExchange { arguments, ..declare })
+}
+
+#[test]
+fn what_leads_nowhere_goes_to_the_alternate_exchange_once() {
+    let mut world = World::new();
+    let (lost, found) = (world.declare("lost"), world.declare("found"));
+    world.apply(&with("a", ExchangeKind::Direct, &[("alternate-exchange", "b")]));
+    assert_eq!(world.route("a", "k"), Some(vec![]), "there is no such exchange yet");
+    world.apply(&with("b", ExchangeKind::Direct, &[("alternate-exchange", "c")]));
+    world.apply(&with("c", ExchangeKind::Fanout, &[("alternate-exchange", "a")]));
+    assert_eq!(world.route("a", "k"), Some(vec![]), "a circle ends");
+    world.apply(&Command::Bind(to_queue("c", "lost", "")));
+    world.apply(&Command::Bind(to_queue("b", "found", "k")));
+    assert_eq!((world.route("a", "k"), world.route("a", "l")), (Some(vec![found]), Some(vec![lost])));
+    world.apply(&Command::Bind(to_queue("a", "found", "l")));
+    assert_eq!(world.route("a", "l"), Some(vec![found]));
+
+    // As in RabbitMQ, what leads to an exchange leads somewhere.
+    world.apply(&exchange("dead-end", ExchangeKind::Direct));
+    world.apply(&Command::Bind(binding("a", DestinationName::Exchange("dead-end".into()), "m")));
+    assert_eq!(world.route("a", "m"), Some(vec![]));
+
+    assert!(!world.routes.reads_properties("/", "a"));
+    world.apply(&with("d", ExchangeKind::Direct, &[("alternate-exchange", "amq.headers")]));
+    assert!(world.routes.reads_properties("/", "d"));
+}
+
+#[test]
+fn several_keys_lead_to_each_queue_once() {
+    let mut world = World::new();
+    let (p, q) = (world.declare("p"), world.declare("q"));
+    for (exchange, queue, key) in [("amq.direct", "p", "k"), ("amq.topic", "q", "l.#"), ("amq.topic", "p", "k")] {
+        world.apply(&Command::Bind(to_queue(exchange, queue, key)));
+    }
+    let route = |exchange, keys: &[&str]| world.routes.route("/", exchange, keys, None).unwrap();
+    assert_eq!(route("", &["p", "q", "p", "nothing"]), [p, q]);
+    assert_eq!(route("amq.direct", &["x", "k", "k"]), [p]);
+    assert_eq!(route("amq.topic", &["k", "l.m", "l"]), [p, q]);
+    assert_eq!(route("amq.topic", &[]), []);
+}
+
+#[test]
+fn a_delayed_message_goes_to_the_waiting_room_of_its_exchange() {
+    let mut world = World::new();
+    let queue = world.declare("q");
+    world.apply(&with("later", ExchangeKind::Delayed, &[("x-delayed-type", "topic")]));
+    world.apply(&Command::Bind(to_queue("later", "q", "k.*")));
+    let room = world.state.exchange("/", "later").unwrap().waiting_room.unwrap();
+    assert!(world.routes.reads_properties("/", "later"));
+    let delayed = |delay: i32| FieldTable::from([("x-delay", Wire::from(delay))]);
+    let route = |world: &World, exchange: &str, delay| world.with_headers(exchange, &["k.l"], delayed(delay)).unwrap();
+    assert_eq!(route(&world, "later", 5), [room]);
+    assert_eq!((route(&world, "later", 0), route(&world, "later", -5)), (vec![queue], vec![queue]));
+    assert_eq!(world.route("later", "k.l"), Some(vec![queue]));
+    assert_eq!(world.route("later", "k"), Some(vec![]));
+    // By its hidden name nobody finds it.
+    assert_eq!(world.route("", "x-delayed-message:later"), Some(vec![]));
+    // Behind another exchange, too, whatever else that leads to.
+    world.apply(&Command::Bind(binding("amq.fanout", DestinationName::Exchange("later".into()), "")));
+    world.apply(&Command::Bind(to_queue("amq.fanout", "q", "")));
+    assert_eq!(route(&world, "amq.fanout", 5), [queue, room]);
+    let rebuilt = Routes::new();
+    rebuilt.reset(&world.state);
+    assert_eq!(rebuilt.route("/", "", &["x-delayed-message:later"], None), Some(vec![]));
+}
+
 /// What the catalog's own records say.
 fn naive(state: &State, exchange: &str, key: &str, seen: &mut BTreeSet<String>) -> BTreeSet<QueueId> {
     let Ok(found) = state.exchange("/", exchange) else { return BTreeSet::new() };
@@ -199,9 +275,14 @@ fn naive(state: &State, exchange: &str, key: &str, seen: &mut BTreeSet<String>) 
         ExchangeKind::Direct => binding.routing_key == key,
         ExchangeKind::Topic => binding.routing_key == key || binding.routing_key == "#" || binding.routing_key == "*",
         ExchangeKind::Headers => binding.arguments.is_empty(),
+        other => panic!("{other:?} is not modelled"),
     };
     let mut queues = BTreeSet::new();
-    for binding in found.bindings.iter().filter(|binding| leads(binding)) {
+    let leading: Vec<&Binding> = found.bindings.iter().filter(|binding| leads(binding)).collect();
+    if let Some(alternate) = found.alternate().filter(|_| leading.is_empty()) {
+        return naive(state, alternate, key, seen);
+    }
+    for binding in leading {
         match &binding.destination {
             Destination::Queue(id) => {
                 queues.insert(*id);
@@ -233,7 +314,9 @@ fn command() -> impl Strategy<Value = Command> {
         },
     );
     prop_oneof![
-        3 => (names.clone(), kinds).prop_map(|(name, kind)| exchange(name, kind)),
+        3 => (names.clone(), kinds, names.clone(), any::<bool>()).prop_map(|(name, kind, other, has)| {
+            if has { with(name, kind, &[("alternate-exchange", other)]) } else { exchange(name, kind) }
+        }),
         1 => names.prop_map(|name| Command::DeleteExchange { vhost: "/".into(), name: name.into(), if_unused: false }),
         3 => queues.prop_map(queue),
         1 => (1u64..9).prop_map(|id| Command::DeleteQueue { queue: QueueId(id) }),
@@ -255,9 +338,9 @@ proptest! {
                         naive(&world.state, exchange, key, &mut BTreeSet::new()).into_iter().collect::<Vec<_>>()
                     });
                     prop_assert_eq!(world.route(exchange, key), expected.clone(), "{} {}", exchange, key);
-                    prop_assert_eq!(rebuilt.route("/", exchange, key, None), expected);
+                    prop_assert_eq!(rebuilt.route("/", exchange, &[key], None), expected);
                 }
-                prop_assert_eq!(world.routes.reads_headers("/", exchange), rebuilt.reads_headers("/", exchange));
+                prop_assert_eq!(world.routes.reads_properties("/", exchange), rebuilt.reads_properties("/", exchange));
             }
         }
     }

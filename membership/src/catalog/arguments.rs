@@ -1,5 +1,5 @@
-//! Arguments of `queue.declare` and `exchange.declare`: which are understood,
-//! what they must be, and when two declares are the same. Texts are RabbitMQ's.
+//! Arguments of `queue.declare`: which are understood and what they must be; and
+//! when two declares, of queues or exchanges, are the same. Texts are RabbitMQ's.
 
 use std::fmt::Display;
 
@@ -102,36 +102,6 @@ pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether a new exchange may have these arguments.
-pub(super) fn check_exchange(resource: &Resource, arguments: &Arguments) -> Result<(), Refusal> {
-    match arguments.get("alternate-exchange") {
-        None => Ok(()),
-        Some(Value::Text(_)) => {
-            Err(Refusal::Argument(format!("invalid arg 'alternate-exchange' for {resource}: not supported yet")))
-        }
-        Some(other) => {
-            let kind = other.kind();
-            Err(Refusal::Argument(format!("invalid type '{kind}' for arg 'alternate-exchange' in {resource}")))
-        }
-    }
-}
-
-/// Whether the arguments of a headers binding make sense.
-pub(super) fn check_headers_binding(arguments: &Arguments) -> Result<(), Refusal> {
-    const MATCHES: [&str; 4] = ["all", "any", "all-with-x", "any-with-x"];
-    match arguments.get("x-match") {
-        None => Ok(()),
-        Some(value @ Value::Text(_)) if value.as_str().is_some_and(|text| MATCHES.contains(&text)) => Ok(()),
-        Some(value @ Value::Text(_)) => Err(Refusal::Argument(format!(
-            "Invalid x-match field value <<\"{value}\">>; expected all, any, all-with-x, or any-with-x"
-        ))),
-        Some(value) => Err(Refusal::Argument(format!(
-            "Invalid x-match field type {} (value {value}); expected longstr",
-            value.kind()
-        ))),
-    }
-}
-
 fn one_of(value: &Value, known: &[&str], otherwise: impl Fn(&str) -> String) -> Option<String> {
     match value {
         Value::Text(bytes) => {
@@ -163,8 +133,11 @@ pub(super) fn same(
     received: &Arguments,
     current: &Arguments,
 ) -> Result<(), Refusal> {
-    let said = |value: Option<&Value>| {
-        value.map_or_else(|| "none".to_owned(), |value| format!("the value '{value}' of type '{}'", value.kind()))
+    // RabbitMQ names the type only where one of the two says nothing.
+    let said = |value: Option<&Value>, other: Option<&Value>| match (value, other) {
+        (None, _) => "none".to_owned(),
+        (Some(value), None) => format!("the value '{value}' of type '{}'", value.kind()),
+        (Some(value), Some(_)) => format!("'{value}'"),
     };
     for key in keys {
         let (new, old) = (received.get(*key), current.get(*key));
@@ -175,7 +148,7 @@ pub(super) fn same(
             (Some(only), None) | (None, Some(only)) => *key == "x-queue-type" && only.as_str() == Some("classic"),
         };
         if !equal {
-            return Err(inequivalent(resource(), key, said(new), said(old)));
+            return Err(inequivalent(resource(), key, said(new, old), said(old, new)));
         }
     }
     Ok(())

@@ -5,18 +5,16 @@ use std::collections::BTreeSet;
 use warren_replication::types::QueueId;
 
 use super::State;
-use super::arguments;
 use super::command::{Bind, BindingChange, Change, DestinationName, Outcome};
+use super::kinds::{self, ExchangeKind};
 use super::queues::Queue;
 use super::refusal::Refusal;
-use super::topology::{Binding, Destination, ExchangeKind, Vhost};
+use super::topology::{Binding, Destination, Vhost};
 
 impl State {
     pub(super) fn bind(&mut self, bind: &Bind, changes: &mut Vec<Change>) -> Result<Outcome, Refusal> {
         let (kind, binding) = self.check_bind(bind)?;
-        if kind == ExchangeKind::Headers {
-            arguments::check_headers_binding(&bind.arguments)?;
-        }
+        kinds::check_binding(kind, &bind.routing_key, &bind.arguments)?;
         let Some(vhost) = self.vhosts.get_mut(&bind.vhost) else { return Ok(Outcome::Done) };
         let Some(exchange) = vhost.exchanges.get_mut(&bind.exchange) else { return Ok(Outcome::Done) };
         if !exchange.bindings.insert(binding.clone()) {
@@ -40,7 +38,7 @@ impl State {
         Ok(Outcome::Done)
     }
 
-    /// The source's kind, and the binding by ids. Refused as RabbitMQ does.
+    /// The type that the source routes as, and the binding by ids. Refused as RabbitMQ does.
     fn check_bind(&self, bind: &Bind) -> Result<(ExchangeKind, Binding), Refusal> {
         if bind.exchange.is_empty() {
             return Err(Refusal::DefaultExchange);
@@ -57,7 +55,7 @@ impl State {
                 Destination::Exchange(name.clone())
             }
         };
-        let kind = self.exchange(&bind.vhost, &bind.exchange)?.kind;
+        let kind = self.exchange(&bind.vhost, &bind.exchange)?.routes_as();
         let (routing_key, arguments) = (bind.routing_key.clone(), bind.arguments.clone());
         Ok((kind, Binding { destination, routing_key, arguments }))
     }
@@ -81,6 +79,9 @@ impl State {
         }
         for source in &exchange.bound_to {
             self.unbind_from(vhost, source, |_| true, &Destination::Exchange(name.to_owned()), changes);
+        }
+        if let Some(queue) = exchange.waiting_room {
+            self.remove_queue(queue, changes);
         }
         changes.push(Change::ExchangeDeleted { vhost: vhost.to_owned(), name: name.to_owned() });
     }

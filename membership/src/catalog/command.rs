@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use warren_replication::plan::{Group, Policy};
 use warren_replication::types::{Boot, Epoch, Incarnation, Member, NodeId, Process, QueueId, Version};
 
+use super::kinds::ExchangeKind;
 use super::nodes::Addresses;
-use super::topology::{Destination, ExchangeKind};
+use super::topology::Destination;
 use super::users::Permissions;
 use super::value::Arguments;
 
@@ -63,6 +64,10 @@ pub struct DeclareExchange {
     pub internal: bool,
     /// As received.
     pub arguments: Arguments,
+    /// Who declares; what an exchange keeps messages in is placed by it.
+    pub owner: Owner,
+    /// The processes that the proposer holds for live, itself included.
+    pub live: Vec<Process>,
 }
 
 /// `queue.bind` and `queue.unbind`; with an exchange as destination,

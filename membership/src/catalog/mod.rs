@@ -4,8 +4,9 @@
 //!
 //! - `command.rs` what can be asked, what comes of it; `refusal.rs` why not
 //! - `nodes.rs` who belongs to the cluster; `users.rs` who may what
-//! - `topology.rs` vhosts and exchanges; `bindings.rs`; `queues.rs` queues,
-//!   `arguments.rs` what they may be declared with, `streams.rs` the same for streams
+//! - `topology.rs` vhosts and exchanges, `kinds.rs` their types; `bindings.rs`;
+//!   `queues.rs` queues, `arguments.rs` what they may be declared with,
+//!   `streams.rs` the same for streams
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
 //! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it;
 //!   `groups.rs` queues that have one primary
@@ -21,6 +22,7 @@ mod arguments;
 mod bindings;
 pub mod command;
 mod groups;
+pub mod kinds;
 pub mod nodes;
 pub mod pattern;
 pub mod policies;
@@ -37,12 +39,13 @@ pub mod value;
 pub use command::{
     Bind, BindingChange, Change, Command, DeclareExchange, DeclareQueue, DestinationName, Outcome, Owner,
 };
+pub use kinds::{ExchangeKind, HashOn};
 pub use nodes::{Addresses, Node};
 pub use pattern::Pattern;
 pub use queues::Queue;
 pub use reconfigure::next_reconfiguration;
 pub use refusal::{Refusal, Resource};
-pub use topology::{Binding, Destination, Exchange, ExchangeKind, Vhost};
+pub use topology::{Binding, Destination, Exchange, Vhost};
 pub use users::{Permissions, User, Verb};
 pub use value::{Arguments, Value};
 

@@ -11,7 +11,7 @@ use warren_replication::types::{Assignment, Epoch, Member, NodeId, Process, Queu
 
 use super::State;
 use super::arguments;
-use super::command::{Change, DeclareQueue, Outcome, Owner};
+use super::command::{Change, DeclareExchange, DeclareQueue, Outcome, Owner};
 use super::refusal::{Refusal, Resource};
 use super::streams;
 use super::topology::is_reserved;
@@ -44,6 +44,10 @@ pub struct Queue {
     pub assignment: Arc<Assignment>,
     /// Exchanges with a binding to it.
     pub bound_to: BTreeSet<String>,
+    /// The delayed-message exchange that keeps its messages here, if it is not a
+    /// queue of clients: they cannot name such a one, it comes and goes with its
+    /// exchange.
+    pub waiting_room_of: Option<String>,
 }
 
 impl Queue {
@@ -234,6 +238,40 @@ impl State {
         if let Some(queue) = self.check_declare_queue(declare)? {
             return Ok(Outcome::Queue { queue, created: false });
         }
+        let queue = self.make_queue(declare, None, changes)?;
+        if let Some(vhost) = self.vhosts.get_mut(&declare.vhost) {
+            vhost.queues.insert(declare.name.clone(), queue);
+        }
+        Ok(Outcome::Queue { queue, created: true })
+    }
+
+    /// Where a delayed-message exchange that is being declared keeps what is not
+    /// yet due. It has no place among its vhost's queues: no client finds it.
+    pub(super) fn make_waiting_room(
+        &mut self,
+        declare: &DeclareExchange,
+        changes: &mut Vec<Change>,
+    ) -> Result<QueueId, Refusal> {
+        let queue = DeclareQueue {
+            vhost: declare.vhost.clone(),
+            name: format!("{}:{}", declare.kind.name(), declare.name),
+            server_named: true,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            arguments: Arguments::new(),
+            owner: declare.owner,
+            live: declare.live.clone(),
+        };
+        self.make_queue(&queue, Some(&declare.name), changes)
+    }
+
+    fn make_queue(
+        &mut self,
+        declare: &DeclareQueue,
+        waiting_room_of: Option<&str>,
+        changes: &mut Vec<Change>,
+    ) -> Result<QueueId, Refusal> {
         if !self.is_registered(&declare.owner.process) {
             // A proposal of a process that has ended came late: what it would
             // own could never be cleaned up.
@@ -273,15 +311,13 @@ impl State {
             plan,
             target,
             bound_to: BTreeSet::new(),
+            waiting_room_of: waiting_room_of.map(str::to_owned),
         };
         self.last_queue = id;
         self.index.insert(id, &queue);
         self.queues.insert(id, queue);
-        if let Some(vhost) = self.vhosts.get_mut(&declare.vhost) {
-            vhost.queues.insert(declare.name.clone(), id);
-        }
         changes.extend([Change::QueueDeclared(id), Change::Queue(id)]);
-        Ok(Outcome::Queue { queue: id, created: true })
+        Ok(id)
     }
 
     /// Removes a queue with its bindings; one that is not there is left so.
@@ -289,7 +325,9 @@ impl State {
         let Some(queue) = self.queues.remove(&id) else { return };
         self.index.remove(id, &queue);
         self.unbind_queue(id, &queue, changes);
-        if let Some(vhost) = self.vhosts.get_mut(&queue.vhost) {
+        if let Some(vhost) = self.vhosts.get_mut(&queue.vhost)
+            && queue.waiting_room_of.is_none()
+        {
             vhost.queues.remove(&queue.name);
         }
         changes.push(Change::QueueDeleted { queue: id, vhost: queue.vhost, name: queue.name });

@@ -8,8 +8,9 @@ use warren_replication::types::QueueId;
 use super::State;
 use super::arguments;
 use super::command::{Change, DeclareExchange, Outcome};
+use super::kinds::{self, ExchangeKind};
 use super::refusal::{Refusal, Resource};
-use super::value::Arguments;
+use super::value::{Arguments, Value};
 
 /// A vhost and what is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,37 +38,21 @@ pub struct Exchange {
     pub bindings: BTreeSet<Binding>,
     /// Exchanges that this one is bound to.
     pub bound_to: BTreeSet<String>,
+    /// Where a delayed-message exchange keeps what is not yet due.
+    pub waiting_room: Option<QueueId>,
 }
 
-/// How an exchange routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum ExchangeKind {
-    /// Key equals.
-    Direct,
-    /// Always.
-    Fanout,
-    /// Key matches a pattern of words.
-    Topic,
-    /// Headers match.
-    Headers,
-}
-
-impl ExchangeKind {
-    /// As clients say it.
+impl Exchange {
+    /// The type that it routes as.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Fanout => "fanout",
-            Self::Topic => "topic",
-            Self::Headers => "headers",
-        }
+    pub fn routes_as(&self) -> ExchangeKind {
+        self.kind.routes_as(&self.arguments)
     }
 
-    /// From what a client says.
+    /// Where what it cannot route goes (`alternate-exchange`).
     #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers].into_iter().find(|kind| kind.name() == name)
+    pub fn alternate(&self) -> Option<&str> {
+        self.arguments.get("alternate-exchange").and_then(Value::as_str)
     }
 }
 
@@ -116,6 +101,7 @@ impl Exchange {
             arguments: Arguments::new(),
             bindings: BTreeSet::new(),
             bound_to: BTreeSet::new(),
+            waiting_room: None,
         }
     }
 }
@@ -166,7 +152,7 @@ impl State {
             if is_reserved(&declare.name) {
                 return Err(Refusal::Reserved(resource()));
             }
-            arguments::check_exchange(&resource(), &declare.arguments)?;
+            kinds::check_exchange(&resource(), declare.kind, &declare.arguments)?;
             return Ok(false);
         };
         arguments::same_flag(resource, "type", declare.kind.name(), exchange.kind.name())?;
@@ -185,7 +171,12 @@ impl State {
         if self.check_declare_exchange(declare)? {
             return Ok(Outcome::Done);
         }
+        let waiting_room = match declare.kind {
+            ExchangeKind::Delayed => Some(self.make_waiting_room(declare, changes)?),
+            _ => None,
+        };
         let exchange = Exchange {
+            waiting_room,
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,

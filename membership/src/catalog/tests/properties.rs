@@ -92,11 +92,14 @@ impl Observed {
             Step::Exchange { name, auto_delete, .. } => vec![Command::DeclareExchange(DeclareExchange {
                 vhost,
                 name: exchange(name),
-                kind: ExchangeKind::Topic,
+                // The names of two are types, too: one of them has a waiting room.
+                kind: if name & 1 == 0 { ExchangeKind::Topic } else { ExchangeKind::Delayed },
                 durable: true,
                 auto_delete,
                 internal: false,
-                arguments: Arguments::new(),
+                arguments: Arguments::from([("x-delayed-type".to_owned(), Value::text("topic"))]),
+                owner: owner(1, 1),
+                live: self.processes(u8::MAX),
             })],
             Step::Bind { unbind, from, to, to_exchange, key } => {
                 let to_queue = DestinationName::Queue(format!("q{to}"));
@@ -220,11 +223,15 @@ impl Observed {
                 Destination::Exchange(name) => assert!(vhost.exchanges[name].bound_to.contains(source)),
             }
         }
+        let rooms = vhost.exchanges.values().filter_map(|exchange| exchange.waiting_room).count();
         for (id, queue) in self.state.queues() {
-            assert_eq!(vhost.queues[&queue.name], id);
+            match &queue.waiting_room_of {
+                Some(exchange) => assert_eq!(vhost.exchanges[exchange].waiting_room, Some(id)),
+                None => assert_eq!(vhost.queues[&queue.name], id),
+            }
             assert!(queue.bound_to.iter().all(|source| to_queues.contains(&(id, source.clone()))));
         }
-        assert_eq!(vhost.queues.len(), self.state.queues().len());
+        assert_eq!(vhost.queues.len() + rooms, self.state.queues().len());
     }
 }
 

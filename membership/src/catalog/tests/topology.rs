@@ -9,7 +9,13 @@ fn exchange(name: &str, kind: ExchangeKind) -> DeclareExchange {
         auto_delete: false,
         internal: false,
         arguments: Arguments::new(),
+        owner: owner(1, 7),
+        live: vec![process(1, 1)],
     }
+}
+
+fn text(name: &str, value: &str) -> (String, Value) {
+    (name.to_owned(), Value::text(value))
 }
 
 fn bind(exchange: &str, queue: &str, key: &str) -> Bind {
@@ -49,7 +55,7 @@ fn a_vhost_has_the_usual_exchanges() {
     for (_, kind) in expected {
         assert_eq!(ExchangeKind::parse(kind).unwrap().name(), kind);
     }
-    assert_eq!(ExchangeKind::parse("x-delayed-message"), None);
+    assert_eq!(ExchangeKind::parse("x-unheard-of"), None);
 }
 
 #[test]
@@ -228,4 +234,104 @@ fn a_deleted_vhost_leaves_nothing() {
     assert_eq!(world.changes.last(), Some(&Change::Users));
     assert!(world.changes.contains(&Change::VhostDeleted("/".into())));
     assert_eq!(world.refused(Command::DeleteVhost { name: "/".into() }), "NOT_ALLOWED - vhost / not found");
+}
+
+#[test]
+fn arguments_of_exchanges_are_refused_as_by_rabbitmq() {
+    use ExchangeKind::{ConsistentHash, Delayed, Direct};
+    let cases = [
+        (
+            Direct,
+            vec![("alternate-exchange".to_owned(), Value::I32(5))],
+            "PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' in exchange 'x' in vhost '/'",
+        ),
+        (
+            ConsistentHash,
+            vec![text("hash-header", "a"), text("hash-property", "message_id")],
+            "PRECONDITION_FAILED - hash-header and hash-property are mutually exclusive",
+        ),
+        (ConsistentHash, vec![text("hash-property", "app_id")], "PRECONDITION_FAILED - Unsupported property: app_id"),
+        (Delayed, vec![], "PRECONDITION_FAILED - Invalid argument, 'x-delayed-type' must be an existing exchange type"),
+        (
+            Delayed,
+            vec![text("x-delayed-type", "x-delayed-message")],
+            "PRECONDITION_FAILED - Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'",
+        ),
+        (Delayed, vec![text("x-delayed-type", "odd")], "COMMAND_INVALID - unknown exchange type 'odd'"),
+    ];
+    let mut world = World::of(1);
+    for (kind, arguments, expected) in cases {
+        let declare = DeclareExchange { arguments: arguments.into_iter().collect(), ..exchange("x", kind) };
+        assert_eq!(world.refused(Command::DeclareExchange(declare)), expected);
+    }
+    assert_eq!(world.state.queues().len(), 0);
+}
+
+#[test]
+fn an_alternate_exchange_is_part_of_what_an_exchange_is() {
+    let mut world = World::of(1);
+    let to = |name: &str| DeclareExchange {
+        arguments: Arguments::from([text("alternate-exchange", name)]),
+        ..exchange("x", ExchangeKind::Direct)
+    };
+    world.ok(Command::DeclareExchange(to("a")));
+    assert_eq!(world.state.exchange("/", "x").unwrap().alternate(), Some("a"));
+    let start = "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange 'x' in vhost '/': received";
+    assert_eq!(world.refused(Command::DeclareExchange(to("b"))), format!("{start} 'b' but current is 'a'"));
+    let none = exchange("x", ExchangeKind::Direct);
+    assert_eq!(
+        world.refused(Command::DeclareExchange(none)),
+        format!("{start} none but current is the value 'a' of type 'longstr'")
+    );
+}
+
+#[test]
+fn binding_keys_of_a_consistent_hash_exchange_are_weights() {
+    let mut world = World::of(1);
+    world.declare(durable("q"));
+    let delayed = DeclareExchange {
+        arguments: Arguments::from([text("x-delayed-type", "x-consistent-hash")]),
+        ..exchange("later", ExchangeKind::Delayed)
+    };
+    world.ok(Command::DeclareExchange(delayed));
+    world.ok(Command::DeclareExchange(exchange("x", ExchangeKind::ConsistentHash)));
+    for name in ["x", "later"] {
+        for (key, why) in [
+            ("xyz", "must be an integer: <<\"xyz\">>"),
+            (" 3", "must be an integer: <<\" 3\">>"),
+            ("1.5", "must be an integer: <<\"1.5\">>"),
+            ("0", "must be greater than 0"),
+            ("-1", "must be greater than 0"),
+        ] {
+            let refused = world.refused(Command::Bind(bind(name, "q", key)));
+            assert_eq!(refused, format!("PRECONDITION_FAILED - The binding key {why}"));
+        }
+        world.ok(Command::Bind(bind(name, "q", "+3")));
+    }
+}
+
+#[test]
+fn a_waiting_room_comes_and_goes_with_its_exchange_and_no_client_finds_it() {
+    let mut world = World::of(1);
+    let declare = DeclareExchange {
+        arguments: Arguments::from([text("x-delayed-type", "direct")]),
+        ..exchange("x", ExchangeKind::Delayed)
+    };
+    world.ok(Command::DeclareExchange(declare.clone()));
+    let room = world.state.exchange("/", "x").unwrap().waiting_room.unwrap();
+    assert!(world.changes.contains(&Change::QueueDeclared(room)) && world.changes.contains(&Change::Queue(room)));
+    let queue = world.queue(room);
+    assert_eq!((queue.name.as_str(), queue.waiting_room_of.as_deref()), ("x-delayed-message:x", Some("x")));
+    assert!(queue.durable);
+    assert!(world.state.queue_named("/", "x-delayed-message:x").is_err());
+    world.ok(Command::DeclareExchange(declare.clone()));
+    assert_eq!((&world.changes[..], world.state.queues().len()), (&[][..], 1));
+
+    // A queue that clients give that name is another one.
+    world.declare(durable("x-delayed-message:x"));
+    world.ok(delete("x", false));
+    assert!(world.state.queue(room).is_none() && world.state.queue_named("/", "x-delayed-message:x").is_ok());
+    world.ok(Command::DeclareExchange(declare));
+    world.ok(Command::DeleteVhost { name: "/".into() });
+    assert_eq!(world.state.queues().len(), 0);
 }
