@@ -19,3 +19,4 @@ pub mod policy;
 pub mod routing;
 pub mod shard;
 pub mod telemetry;
+pub mod transfer;

@@ -24,3 +24,4 @@ export WARREN=$warren
 "$python" -m unittest conformance
 "$python" failover.py --messages "$messages" --gap 5
 "$python" failover.py --messages "$messages" --kill-all
+"$python" moving.py --messages 2000

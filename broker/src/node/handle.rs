@@ -8,7 +8,7 @@ use parking_lot::RwLockReadGuard;
 use tokio::sync::watch;
 use warren_membership::catalog::{Command, State};
 use warren_membership::{Membership, ProposeError, RaftRole, clock};
-use warren_replication::types::{NodeId, Process, QueueId};
+use warren_replication::types::{Epoch, NodeId, Offset, Process, QueueId};
 use warren_shard::step::{Local, QueueStatus};
 
 use crate::auth::Passwords;
@@ -20,6 +20,7 @@ use crate::management::{Answer, Cluster, Numbers};
 use crate::peer::Links;
 use crate::routing::Routes;
 use crate::shard::Shards;
+use crate::transfer::Surroundings;
 
 /// A node that has its parts together.
 pub(super) struct Node {
@@ -90,6 +91,24 @@ impl Broker for Node {
 
     fn blocked(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.blocked.clone()
+    }
+}
+
+impl Surroundings for Node {
+    fn catalog(&self) -> RwLockReadGuard<'_, State> {
+        self.membership.state()
+    }
+
+    fn register(&self, connection: u64, to: Events) {
+        self.shards.register(connection, to);
+    }
+
+    fn submit(&self, batch: Vec<(QueueId, Local)>) {
+        self.shards.submit(batch);
+    }
+
+    fn transferred(&self, arrived: Vec<(QueueId, Epoch, Vec<Offset>)>) {
+        self.shards.transferred(arrived);
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use warren_membership::{Membership, MembershipError};
@@ -32,13 +32,14 @@ use warren_store::StoreError;
 use crate::auth::Passwords;
 use crate::config::Config;
 use crate::connection::Front;
-use crate::connection::ports::Broker;
+use crate::connection::ports::{Broker, Routing};
 use crate::listener::Listener;
 use crate::management::{self, Cluster};
 use crate::peer::{LinkConfig, Links};
 use crate::policy;
 use crate::routing::Routes;
 use crate::shard::{Shards, ShardsConfig, StartError};
+use crate::transfer::{self, Surroundings};
 use events::{CatalogEvents, PeerEvents};
 use handle::Node;
 use wishes::Proposals;
@@ -96,12 +97,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
 
     let database = warren_store::open(&config.node.data, &warren_store::Options::new(&config.node.name))?;
     let membership = Membership::open(settings::membership(&config, &peer, &http, &amqp).await?, database.clone())?;
+    let (transfers, moves) = mpsc::unbounded_channel();
     let shards = Shards::start(ShardsConfig {
         me: membership.process(),
         count: settings::shards(&config),
         settings: settings::shard(&config),
         store: database,
         wishes: Arc::new(Proposals::new(membership.clone())),
+        transfers,
     })?;
     let routes = Arc::new(Routes::default());
     let (blocked, is_blocked) = watch::channel(None);
@@ -138,6 +141,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     // Set once, here.
     let _ = node.links.set(links.clone());
 
+    let routing = Arc::clone(&node.routes) as Arc<dyn Routing>;
+    tasks.spawn(transfer::run(moves, membership.process(), routing, Arc::clone(&node) as Arc<dyn Surroundings>));
     first_user::ensure(&membership, &config.users).await?;
     tasks.spawn(alarms::watch(membership.clone(), config.alarms.clone(), config.node.data.clone(), blocked));
     if let Some(file) = config.policy.file.clone() {

@@ -3,6 +3,7 @@
 //! `x-` count only for `all-with-x` and `any-with-x`; one without a value asks
 //! only for the header to be there.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use warren_membership::catalog::{Arguments, Destination, Value};
@@ -34,9 +35,33 @@ impl Condition {
 
     fn holds(&self, headers: &Arguments) -> bool {
         let mut met = self.wanted.iter().map(|(name, wanted)| {
-            headers.get(name).is_some_and(|value| *wanted == Value::Void || wanted.same_as(value))
+            headers.get(name).is_some_and(|value| *wanted == Value::Void || alike(wanted, value))
         });
         if self.all { met.all(|met| met) } else { met.any(|met| met) }
+    }
+}
+
+/// Equality as RabbitMQ has it here: by number, whatever the type of the number
+/// (times are numbers, too), and by octets.
+fn alike(one: &Value, other: &Value) -> bool {
+    let whole = |value: &Value| match value {
+        Value::Timestamp(seconds) => Some(i128::from(*seconds)),
+        other => other.as_integer().map(i128::from),
+    };
+    let float = |value: &Value| match value {
+        Value::F32(bits) => Some(f64::from(f32::from_bits(*bits))),
+        Value::F64(bits) => Some(f64::from_bits(*bits)),
+        other => whole(other).map(|number| number as f64),
+    };
+    match (one, other) {
+        (Value::Text(one) | Value::Binary(one), Value::Text(other) | Value::Binary(other)) => one == other,
+        _ => match (whole(one), whole(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => match (float(one), float(other)) {
+                (Some(one), Some(other)) => one.partial_cmp(&other) == Some(Ordering::Equal),
+                _ => one == other,
+            },
+        },
     }
 }
 
@@ -115,6 +140,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn values_are_alike_by_number_and_by_octets() {
+        let numbers = [
+            Value::I32(1),
+            Value::I64(1),
+            Value::U8(1),
+            Value::F64(1f64.to_bits()),
+            Value::F32(1f32.to_bits()),
+            Value::Timestamp(1),
+        ];
+        let octets = [Value::text("1"), Value::Binary("1".into())];
+        let others = [
+            Value::Bool(true),
+            Value::Decimal(0, 1),
+            Value::Array(vec![Value::I32(1)]),
+            Value::Table(table(&[("k", Value::I32(1))])),
+            Value::I32(2),
+        ];
+        let classes: Vec<&[Value]> = [&numbers[..], &octets[..]].into_iter().chain(others.chunks(1)).collect();
+        for (n, class) in classes.iter().enumerate() {
+            for (m, other) in classes.iter().enumerate() {
+                let all = class.iter().flat_map(|a| other.iter().map(move |b| (a, b)));
+                for (a, b) in all {
+                    assert_eq!(alike(a, b), n == m, "{a:?} {b:?}");
+                }
+            }
+        }
+    }
+
     /// RabbitMQ's way, over two lists sorted by name.
     fn rabbit(mut binding: &[(&str, Value)], mut headers: &[(&str, Value)], kind: &str) -> bool {
         let (mut all, mut any) = (true, false);
@@ -134,7 +188,7 @@ mod tests {
                     binding = rest;
                 }
                 [(_, found), behind @ ..] => {
-                    let met = *value == Value::Void || value.same_as(found);
+                    let met = *value == Value::Void || alike(value, found);
                     any |= met;
                     all &= met;
                     (binding, headers) = (rest, behind);

@@ -7,16 +7,18 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
+use warren_queue::DeadLetter;
 use warren_replication::message::QueueWord;
 use warren_replication::types::{NodeId, QueueId};
 use warren_shard::Shard;
-use warren_shard::step::{Effects, Input, QueueStatus, ToChannel};
+use warren_shard::step::{Effects, Input, QueueInfo, QueueStatus, ToChannel};
 use warren_store::{GroupCommit, Submission};
 
 use super::mailbox::Mail;
 use super::reader::Readers;
 use super::{Wishes, now};
 use crate::peer::LinkHandle;
+use crate::transfer::{Moves, ToMover};
 
 /// How much mail one turn takes at most. A turn is as long as what piled up
 /// during the one before, so this only bounds how long a turn may get.
@@ -36,6 +38,9 @@ pub(super) struct Driver {
     /// Handles of the links that are up, as of the last mail taken. A word goes
     /// to the link of which the shard knew when it said it, or nowhere.
     links: FxHashMap<NodeId, LinkHandle>,
+    transfers: ToMover,
+    /// Where queues' dead go, of those that say so.
+    dead_letters: FxHashMap<QueueId, DeadLetter>,
     connections: FxHashMap<u64, mpsc::UnboundedSender<Vec<(u16, ToChannel)>>>,
     statuses: FxHashMap<u64, oneshot::Sender<Vec<QueueStatus>>>,
     requests: u64,
@@ -56,6 +61,7 @@ impl Driver {
         readers: Readers,
         lease: Arc<AtomicU64>,
         wishes: Arc<dyn Wishes>,
+        transfers: ToMover,
     ) -> Self {
         Self {
             number,
@@ -65,6 +71,8 @@ impl Driver {
             lease,
             wishes,
             links: FxHashMap::default(),
+            transfers,
+            dead_letters: FxHashMap::default(),
             connections: FxHashMap::default(),
             statuses: FxHashMap::default(),
             requests: 0,
@@ -103,7 +111,14 @@ impl Driver {
 
     fn take(&mut self, mail: Mail) {
         match mail {
-            Mail::Input(input) => self.inputs.push(input),
+            Mail::Input(input) => {
+                match &input {
+                    Input::Queue(info) => self.dead_letter(info),
+                    Input::Deleted(queue) => drop(self.dead_letters.remove(queue)),
+                    _ => {}
+                }
+                self.inputs.push(input);
+            }
             Mail::Inputs(mut inputs) => self.inputs.append(&mut inputs),
             Mail::Peer(from, words, room) => {
                 self.inputs.push(Input::Peer { from, words });
@@ -136,6 +151,14 @@ impl Driver {
         }
     }
 
+    /// The rules of a queue may have changed.
+    fn dead_letter(&mut self, info: &QueueInfo) {
+        match &info.rules.dead_letter {
+            Some(to) => self.dead_letters.insert(info.queue, to.clone()),
+            None => self.dead_letters.remove(&info.queue),
+        };
+    }
+
     /// One turn over the inputs gathered, and what follows from it.
     fn turn(&mut self) {
         if self.inputs.is_empty() {
@@ -150,7 +173,7 @@ impl Driver {
                 self.shard.lease_lost(moment, &mut self.effects);
             }
         }
-        let Effects { writes, ticket, words, replies, wishes, reads, statuses, alarms, .. } =
+        let Effects { writes, ticket, words, replies, wishes, transfers, reads, statuses, alarms, .. } =
             std::mem::take(&mut self.effects);
         if !writes.is_empty() {
             self.commit.submit(Submission { shard: self.number, ticket, writes });
@@ -162,6 +185,14 @@ impl Driver {
         }
         if !wishes.is_empty() {
             self.wishes.wish(wishes);
+        }
+        if !transfers.is_empty() {
+            let moves = transfers.into_iter().map(|(queue, transfers)| {
+                let dead_letter = self.dead_letters.get(&queue).cloned();
+                Moves { queue, dead_letter, transfers }
+            });
+            // Without a mover the node is about to stop.
+            let _ = self.transfers.send(moves.collect());
         }
         for (request, queues) in statuses {
             if let Some(answer) = self.statuses.remove(&request) {

@@ -19,11 +19,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use warren_replication::message::QueueWord;
-use warren_replication::types::{Moment, Process, QueueId};
+use warren_replication::types::{Epoch, Moment, Offset, Process, QueueId};
 use warren_shard::step::{Input, Local, QueueStatus, ToChannel, Wish};
 use warren_store::{CommitStats, GroupCommit, LogStore, StoreError};
 
 use crate::peer::{LinkEvents, LinkHandle};
+use crate::transfer::ToMover;
 
 use driver::Driver;
 use mailbox::{Mail, Mailbox};
@@ -51,6 +52,8 @@ pub struct ShardsConfig {
     pub store: Arc<dyn LogStore>,
     /// Who hears wishes.
     pub wishes: Arc<dyn Wishes>,
+    /// Who moves messages on.
+    pub transfers: ToMover,
 }
 
 /// Why shards did not start.
@@ -108,8 +111,15 @@ impl Shards {
         let readers = Readers::start(config.store, mailboxes.clone())?;
         let lease = Arc::new(AtomicU64::new(0));
         for (number, (shard, mails)) in shards.into_iter().zip(mails).enumerate() {
-            let driver =
-                Driver::new(number, shard, commit.clone(), readers.clone(), lease.clone(), config.wishes.clone());
+            let driver = Driver::new(
+                number,
+                shard,
+                commit.clone(),
+                readers.clone(),
+                lease.clone(),
+                config.wishes.clone(),
+                config.transfers.clone(),
+            );
             tokio::spawn(driver.run(mails));
         }
         Ok(Self { inner: Arc::new(Inner { mailboxes, commit, lease, recovered }) })
@@ -161,6 +171,13 @@ impl Shards {
             _ => {}
         }
         self.all(|| Mail::Input(input.clone()));
+    }
+
+    /// Messages of queues led here have arrived where they were moved to.
+    pub fn transferred(&self, arrived: Vec<(QueueId, Epoch, Vec<Offset>)>) {
+        for (queue, epoch, offsets) in arrived {
+            self.of(queue).put(Mail::Input(Input::Transferred(queue, epoch, offsets)));
+        }
     }
 
     /// All queues of this node as their shards see them, by id.

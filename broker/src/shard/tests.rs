@@ -137,6 +137,7 @@ impl Node {
             settings: warren_shard::Settings::default(),
             store,
             wishes: catalog.clone(),
+            transfers: mpsc::unbounded_channel().0,
         })
         .unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -367,6 +368,7 @@ async fn a_node_with_a_damaged_copy_does_not_start() {
         settings: warren_shard::Settings::default(),
         store,
         wishes: Catalog::new(),
+        transfers: mpsc::unbounded_channel().0,
     };
     let error = Shards::start(config).err().unwrap();
     assert!(matches!(error, StartError::Recovery(_)), "{error}");

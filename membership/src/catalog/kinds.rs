@@ -155,6 +155,7 @@ fn hash_weight(routing_key: &str) -> Result<u64, Refusal> {
     match routing_key.parse::<i128>() {
         Ok(weight) if weight <= 0 => refused("The binding key must be greater than 0".to_owned()),
         Ok(weight) => Ok(u64::try_from(weight).unwrap_or(u64::MAX)),
+        Err(_) if routing_key.is_empty() => refused("The binding key must be an integer: <<>>".to_owned()),
         Err(_) => refused(format!("The binding key must be an integer: <<\"{routing_key}\">>")),
     }
 }

@@ -325,10 +325,14 @@ impl State {
         let Some(queue) = self.queues.remove(&id) else { return };
         self.index.remove(id, &queue);
         self.unbind_queue(id, &queue, changes);
-        if let Some(vhost) = self.vhosts.get_mut(&queue.vhost)
-            && queue.waiting_room_of.is_none()
-        {
-            vhost.queues.remove(&queue.name);
+        match &queue.waiting_room_of {
+            // It was lost with its last copy: an exchange does not stay without.
+            Some(exchange) => self.remove_exchange(&queue.vhost, exchange, changes),
+            None => {
+                if let Some(vhost) = self.vhosts.get_mut(&queue.vhost) {
+                    vhost.queues.remove(&queue.name);
+                }
+            }
         }
         changes.push(Change::QueueDeleted { queue: id, vhost: queue.vhost, name: queue.name });
     }

@@ -32,11 +32,7 @@ fn a_redeclared_queue_must_be_the_same() {
         (DeclareQueue { durable: false, ..same.clone() }, "'durable'", "received 'false' but current is 'true'"),
         (DeclareQueue { auto_delete: true, ..same.clone() }, "'auto_delete'", "received 'true' but current is 'false'"),
         (durable("q"), "'x-queue-mode'", "received none but current is the value 'lazy' of type 'longstr'"),
-        (
-            with("x-queue-mode", Value::text("default")),
-            "'x-queue-mode'",
-            "received the value 'default' of type 'longstr' but current is the value 'lazy' of type 'longstr'",
-        ),
+        (with("x-queue-mode", Value::text("default")), "'x-queue-mode'", "received 'default' but current is 'lazy'"),
     ];
     for (declare, argument, difference) in cases {
         let expected =

@@ -298,6 +298,7 @@ fn binding_keys_of_a_consistent_hash_exchange_are_weights() {
     for name in ["x", "later"] {
         for (key, why) in [
             ("xyz", "must be an integer: <<\"xyz\">>"),
+            ("", "must be an integer: <<>>"),
             (" 3", "must be an integer: <<\" 3\">>"),
             ("1.5", "must be an integer: <<\"1.5\">>"),
             ("0", "must be greater than 0"),
