@@ -30,6 +30,9 @@ class Event:
     def plain(self):
         """What a case's observation shows of it."""
         shown = {"method": self.name} | {name: plain(value) for name, value in self.arguments.items()}
+        if self.name in ("basic.ack", "basic.nack"):
+            # Which confirms come together is a matter of time.
+            shown = {"method": self.name, "delivery_tag": self.delivery_tag}
         if self.properties is not None:
             shown |= {"properties": plain(self.properties), "body": body(self.body)}
         return shown

@@ -149,6 +149,7 @@ def main() -> int:
     parser.add_argument("--broker", choices=["rabbitmq", "warren"])
     parser.add_argument("--address", action="append", default=[], help="HOST:PORT of each node")
     parser.add_argument("--command", help="the operator's program")
+    parser.add_argument("--data", type=pathlib.Path, help="the folder of the nodes, of Warren")
     parser.add_argument("--document", action="store_true", help="write the lists into docs/compatibility.md, no more")
     parser.add_argument("--record", type=pathlib.Path, help="write the observations there")
     parser.add_argument("--compare", type=pathlib.Path, help="compare them with those")
@@ -165,7 +166,7 @@ def main() -> int:
     load()
     names = [name for name in CASES if any(fnmatch.fnmatchcase(name, pattern) for pattern in options.cases)]
     addresses = [(host, int(port)) for host, port in (one.rsplit(":", 1) for one in options.address)]
-    broker = Broker(options.broker, addresses, options.command)
+    broker = Broker(options.broker, addresses, options.command, options.data)
     started, well = time.monotonic(), True
     if options.show:
         for name, seen in run(broker, names).items():

@@ -39,5 +39,5 @@ for n in 1 2 3; do
     address=$(uri $n)
     addresses+=(--address "${address##*@}")
 done
-python3 run.py --broker warren "${addresses[@]}" --command "$warren" \
+python3 run.py --broker warren "${addresses[@]}" --command "$warren" --data "$data" \
     --compare recorded.json "$@"

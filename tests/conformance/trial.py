@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import time
 import traceback
@@ -44,13 +45,23 @@ class Broker(NamedTuple):
     kind: str
     addresses: list[tuple[str, int]]
     command: str
+    data: pathlib.Path | None = None
 
-    def ctl(self, **commands: list[str]) -> str:
-        """Runs the operator's command for this broker, given for each."""
-        done = subprocess.run([self.command, *commands[self.kind]], capture_output=True, text=True, timeout=120)
-        if done.returncode:
-            raise RuntimeError(f"{commands[self.kind]}: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
+    def alarm(self, raised: bool) -> None:
+        """Makes the broker hold back publishers, and let them go on."""
+        if self.kind == "rabbitmq":
+            mark = ["absolute", "1"] if raised else ["0.6"]
+            subprocess.run([self.command, "set_vm_memory_high_watermark", *mark], check=True, capture_output=True, timeout=120)
+            return
+        # The last node says that its disk is full. It has an alarm for as long as it runs so.
+        folder = sorted(self.data.glob("node-*"))[-1]
+        pid = int((folder / "pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        while pathlib.Path(f"/proc/{pid}/cmdline").exists() and pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+            time.sleep(0.05)
+        with open(folder / "log", "ab") as log:
+            subprocess.Popen([self.command, "server", "--config", folder / "config.toml"], stdout=log, stderr=log, start_new_session=True,
+                             env=os.environ | ({"WARREN_ALARMS__DISK_FREE_LIMIT": "1000000TiB"} if raised else {}))
 
 
 class Trial:
@@ -174,6 +185,7 @@ def observe(broker: Broker, case: Case) -> list:
 RULES = [
     (re.compile(r"amq\.gen-[A-Za-z0-9_-]{22}"), "amq.gen-~"),
     (re.compile(r"amq\.ctag-[A-Za-z0-9_-]{22}"), "amq.ctag-~"),
+    (re.compile(r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9_/+=.-]+"), "amq.rabbitmq.reply-to.~"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:~"),
 ]
 
@@ -188,5 +200,7 @@ def normal(value, mark: str):
     if isinstance(value, list):
         return [normal(one, mark) for one in value]
     if isinstance(value, dict):
-        return {normal(name, mark): normal(one, mark) for name, one in value.items()}
+        # The time of an `x-death` is when it happened.
+        return {normal(name, mark): "T ~" if name == "time" and str(one).startswith("T ") else normal(one, mark)
+                for name, one in value.items()}
     return value
