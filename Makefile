@@ -16,6 +16,7 @@ DATA ?= data/cluster
 NODES ?= 3
 SEEDS ?= 2000
 MESSAGES ?= 20000
+TIME ?= 20s
 
 .PHONY: help
 help: ## List the targets
@@ -34,7 +35,7 @@ prerequisites: ## Install the Debian packages that the build needs, where they a
 	@deploy/prerequisites.sh build
 
 .PHONY: test
-test: format lint rust docs pika conformance-recorded clients drill ## Everything that checks the product
+test: format lint rust docs fuzz pika conformance-recorded clients drill ## Everything that checks the product
 	@echo "test result: ok. everything that make test runs has passed"
 
 .PHONY: format
@@ -48,6 +49,10 @@ lint: prerequisites ## Check the code with clippy; warnings are errors
 .PHONY: rust
 rust: build ## Run the Rust tests: of crates, of simulated clusters, of clusters of processes
 	$(CARGO) test $(BUILD) --workspace
+
+.PHONY: fuzz
+fuzz: ## Fuzz what reads clients' octets, each target for so long (TIME=20s)
+	@fuzz/run.sh "$(TIME)"
 
 .PHONY: simulate
 simulate: prerequisites ## Run simulated clusters with faults (SEEDS=2000)

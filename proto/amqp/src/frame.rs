@@ -77,17 +77,16 @@ pub fn decode_frame(input: &mut BytesMut, frame_max: u32) -> Result<Option<Frame
 
 /// Size of the first frame in `input`, if all of it is there.
 fn complete(input: &[u8], frame_max: u32) -> Result<Option<usize>, FrameError> {
-    let Some(&[kind, channel_high, channel_low, a, b, c, d]) = input.first_chunk::<FRAME_HEAD>() else {
-        // A wrong type is told at once: what follows may never be a frame.
-        return match input.first() {
-            Some(&kind) if !is_frame_type(kind) => Err(FrameError { channel: 0, kind: ErrorKind::UnknownType(kind) }),
-            _ => Ok(None),
-        };
+    if let Some(&kind) = input.first()
+        && !is_frame_type(kind)
+    {
+        // Told at once, and of no channel: what follows may never be a frame.
+        return Err(FrameError { channel: 0, kind: ErrorKind::UnknownType(kind) });
+    }
+    let Some(&[_, channel_high, channel_low, a, b, c, d]) = input.first_chunk::<FRAME_HEAD>() else {
+        return Ok(None);
     };
     let channel = u16::from_be_bytes([channel_high, channel_low]);
-    if !is_frame_type(kind) {
-        return Err(FrameError { channel, kind: ErrorKind::UnknownType(kind) });
-    }
     let size = u64::from(u32::from_be_bytes([a, b, c, d])) + FRAME_OVERHEAD as u64;
     if size > u64::from(frame_max) {
         return Err(FrameError { channel, kind: ErrorKind::TooLarge { size, max: frame_max } });

@@ -92,6 +92,14 @@ fn frames_before_a_mistake_are_given() {
 }
 
 #[test]
+fn what_is_wrong_does_not_depend_on_where_the_stream_was_cut() {
+    for octets in [&[16, 1, 0][..], &[16, 1, 0, 0, 0, 0, 1, 7, 206]] {
+        let error = FrameError { channel: 0, kind: ErrorKind::UnknownType(16) };
+        assert_eq!(read(octets, 4096), Some(error));
+    }
+}
+
+#[test]
 fn a_frame_too_large_is_refused_before_it_is_there() {
     let mut reader = FrameReader::new(4096);
     reader.buffer().put_slice(&[3, 0, 9, 0, 0, 0x0f, 0xf9]);
