@@ -13,6 +13,9 @@ use tracing::{debug, info, warn};
 
 use crate::connection::Front;
 
+/// Sockets taken beyond the limit of connections: clients in the handshake, of
+/// whom the last to come are told that there is no room.
+const IN_HANDSHAKE: usize = 1024;
 /// How long to wait when the system has no more sockets to give.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -74,8 +77,8 @@ async fn accept(socket: TcpListener, front: Arc<Front>, connections: TaskTracker
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((_, peer)) if front.open_connections() >= front.settings.max_connections => {
-                warn!(%peer, limit = front.settings.max_connections, "connection refused: node connection limit is reached");
+            Ok((_, peer)) if front.open_sockets() >= front.settings.max_connections.saturating_add(IN_HANDSHAKE) => {
+                warn!(%peer, "closed at once: too many clients in the handshake");
             }
             Ok((stream, peer)) => {
                 connections.spawn(serve(stream, peer, Arc::clone(&front), stop.clone()));

@@ -2,8 +2,8 @@
 //! is local and may differ from node to node: it triggers, it never decides.
 //!
 //! One key holds what a process says of itself for its whole life and of the
-//! cluster that it belongs to; load and alarms have their own, for they change
-//! often. Queue lists are never gossiped.
+//! cluster that it belongs to; load, usage and alarms have their own, for they
+//! change often. Queue lists are never gossiped.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +24,7 @@ use crate::config::{MembershipConfig, Timing};
 const RECORD: &str = "node";
 const LOAD: &str = "load";
 const ALARMS: &str = "alarms";
+const USAGE: &str = "usage";
 
 /// What a node is remembered for after its death; longer than a partition.
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -65,6 +66,29 @@ pub struct Load {
     pub connections: u64,
 }
 
+/// What clients of a node use of what is limited: only vhosts and users that have
+/// a limit are in it, so that it stays small.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Client connections by vhost.
+    pub vhosts: BTreeMap<String, u64>,
+    /// Client connections and channels by user.
+    pub users: BTreeMap<String, (u64, u64)>,
+}
+
+impl Usage {
+    /// Adds what another node's clients use.
+    pub fn add(&mut self, other: &Self) {
+        for (vhost, connections) in &other.vhosts {
+            *self.vhosts.entry(vhost.clone()).or_default() += connections;
+        }
+        for (user, (connections, channels)) in &other.users {
+            let sum = self.users.entry(user.clone()).or_default();
+            *sum = (sum.0 + connections, sum.1 + channels);
+        }
+    }
+}
+
 /// A process as gossip knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -74,6 +98,7 @@ pub(crate) struct Seen {
     pub(crate) record: Record,
     pub(crate) load: Load,
     pub(crate) alarms: Vec<String>,
+    pub(crate) usage: Usage,
 }
 
 /// The processes that gossip holds for live, this one always among them. There
@@ -112,7 +137,13 @@ impl Gossip {
         let keys = vec![(RECORD.to_owned(), to_json(&record)), (LOAD.to_owned(), to_json(&Load::default()))];
         let handle = spawn_chitchat(chitchat, keys, &UdpTransport).await.map_err(|error| format!("{error:#}"))?;
         let live = handle.with_chitchat(|chitchat| chitchat.live_nodes_watcher()).await;
-        let own = Seen { started, record: record.clone(), load: Load::default(), alarms: Vec::new() };
+        let own = Seen {
+            started,
+            record: record.clone(),
+            load: Load::default(),
+            alarms: Vec::new(),
+            usage: Usage::default(),
+        };
         let (sender, roster) = watch::channel(Arc::new(Roster::from([(own.record.process(), own)])));
         tokio::spawn(follow(live, sender));
         Ok(Self { handle, own: parking_lot::Mutex::new(record), roster })
@@ -141,6 +172,11 @@ impl Gossip {
     /// Tells the others this node's alarms.
     pub(crate) async fn set_alarms(&self, alarms: &[String]) {
         self.set(ALARMS, to_json(alarms)).await;
+    }
+
+    /// Tells the others what this node's clients use of what is limited.
+    pub(crate) async fn set_usage(&self, usage: &Usage) {
+        self.set(USAGE, to_json(usage)).await;
     }
 
     async fn set(&self, key: &'static str, value: String) {
@@ -194,6 +230,7 @@ fn seen(id: &ChitchatId, state: &NodeState) -> Option<Seen> {
         record: from_json(state.get(RECORD)?)?,
         load: state.get(LOAD).and_then(from_json).unwrap_or_default(),
         alarms: state.get(ALARMS).and_then(from_json).unwrap_or_default(),
+        usage: state.get(USAGE).and_then(from_json).unwrap_or_default(),
     })
 }
 

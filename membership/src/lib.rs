@@ -49,7 +49,7 @@ use crate::propose::Proposal;
 use crate::start::Prepared;
 
 pub use crate::config::{MembershipConfig, Timing};
-pub use crate::gossip::Load;
+pub use crate::gossip::{Load, Usage};
 pub use crate::propose::ProposeError;
 pub use crate::view::{NodeView, RaftRole};
 
@@ -255,6 +255,23 @@ impl Membership {
                 gossip.set_alarms(&alarms).await;
             }
         });
+    }
+
+    /// Tells the other nodes what this one's clients use of what is limited.
+    pub fn set_usage(&self, usage: Usage) {
+        let core = self.inner.core.clone();
+        self.inner.handle.spawn(async move {
+            if let Some(gossip) = core.gossip() {
+                gossip.set_usage(&usage).await;
+            }
+        });
+    }
+
+    /// What the clients of the other live nodes use of what is limited, as these
+    /// last said.
+    #[must_use]
+    pub fn usage_elsewhere(&self) -> Usage {
+        view::usage_elsewhere(&self.inner.core)
     }
 
     /// Takes a stopped node out of the cluster for good.

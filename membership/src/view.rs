@@ -5,7 +5,7 @@ use warren_replication::types::{NodeId, Process};
 
 use crate::catalog::Addresses;
 use crate::core::Core;
-use crate::gossip::{Gossip, Load};
+use crate::gossip::{Gossip, Load, Usage};
 
 /// What a node is to the catalog's consensus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +42,18 @@ pub struct NodeView {
     pub load: Load,
     /// Its alarms, if it gossips.
     pub alarms: Vec<String>,
+}
+
+/// What the clients of the other live nodes use of what is limited.
+pub(crate) fn usage_elsewhere(core: &Core) -> Usage {
+    let roster = core.gossip().map(Gossip::roster).map(|roster| roster.borrow().clone()).unwrap_or_default();
+    let mut sum = Usage::default();
+    for process in core.liveness.live_list().into_iter().filter(|process| *process != core.process) {
+        if let Some(seen) = roster.get(&process) {
+            sum.add(&seen.usage);
+        }
+    }
+    sum
 }
 
 /// All registered nodes.

@@ -189,6 +189,16 @@ impl ConfirmBook {
         !self.due.is_empty()
     }
 
+    /// How many confirms and refusals the client is told next.
+    #[must_use]
+    pub fn due(&self) -> (u64, u64) {
+        if self.base.is_none() {
+            return (0, 0);
+        }
+        let confirmed = self.due.iter().filter(|(_, kept)| *kept).count();
+        (confirmed as u64, (self.due.len() - confirmed) as u64)
+    }
+
     /// Takes the answers that are due, nacks first: a multiple ack covers all
     /// numbers below it that the client still waits for, so it may neither pass
     /// a publish that a queue still owes an answer, nor a nack not yet sent.

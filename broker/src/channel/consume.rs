@@ -75,6 +75,7 @@ impl Channel {
         self.tags.insert(tag.clone(), number);
         self.consumers.insert(number, Consumer { tag, queue, queue_name, no_ack: consume.no_ack });
         self.waiting = Some(Waiting::Attach { consumer: number, nowait: consume.nowait });
+        ctx.tally.consumers += 1;
         ctx.batch.push(queue, Local::Consume(spec));
         Ok(())
     }
@@ -173,6 +174,8 @@ impl Channel {
             message_count: u32::try_from(ready).unwrap_or(u32::MAX),
         };
         ctx.out.frames.content(self.number, &ok, &message.properties, &message.body, ctx.frame_max);
+        ctx.tally.delivered += 1;
+        ctx.tally.redelivered += u64::from(redelivered);
         Ok(())
     }
 
@@ -211,6 +214,8 @@ impl Channel {
             routing_key: &routing_key,
         };
         ctx.out.frames.deliver(self.number, &delivery, &message.properties, &message.body, ctx.frame_max);
+        ctx.tally.delivered += 1;
+        ctx.tally.redelivered += u64::from(redelivered);
         ctx.out.delivered(queue, ctx.consumer_key(self.number, number));
     }
 

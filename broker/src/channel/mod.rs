@@ -88,6 +88,7 @@ impl Channel {
     /// A channel that opens.
     pub fn open(ctx: &mut Context, number: u16) -> Self {
         ctx.opened += 1;
+        ctx.tally.channels += 1;
         let session =
             Session { process: ctx.process, connection: ctx.connection, channel: number, opened: ctx.opened - 1 };
         Self {
@@ -189,6 +190,8 @@ impl Channel {
 
     /// The channel ends, by whatever cause: queues take back what it holds.
     pub fn close(self, ctx: &mut Context) {
+        ctx.seat.close_channel();
+        ctx.tally.channels_closed += 1;
         ctx.unanswered.messages -= self.confirms.waiting();
         ctx.unanswered.bytes -= self.confirms.weight();
         ctx.deferred -= self.deferred.iter().map(Command::weight).sum::<usize>();
@@ -201,6 +204,9 @@ impl Channel {
     /// Sends the confirms that are due.
     pub fn send_confirms(&mut self, ctx: &mut Context) {
         self.is_confirming = false;
+        let (confirmed, nacked) = self.confirms.due();
+        ctx.tally.confirmed += confirmed;
+        ctx.tally.nacked += nacked;
         let (number, frames) = (self.number, &mut ctx.out.frames);
         self.confirms.answers(|answer| match answer {
             Answer::Ack { tag, multiple } => frames.ack(number, tag, multiple),

@@ -19,6 +19,7 @@ impl Channel {
     pub(super) fn publish(&mut self, ctx: &mut Context, publish: Publish) -> Result<(), Fault> {
         let Publish { method, properties, body } = publish;
         ctx.publishes = true;
+        ctx.tally.published += 1;
         if method.immediate {
             return Err(Fault::not_implemented("immediate=true"));
         }
@@ -32,6 +33,7 @@ impl Channel {
             self.good_properties = Bytes::copy_from_slice(&properties);
         }
         if targets.is_empty() && method.mandatory {
+            ctx.tally.returned += 1;
             let returned = basic::Return {
                 reply_code: ReplyCode::NoRoute.code(),
                 reply_text: NO_ROUTE,

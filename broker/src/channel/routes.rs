@@ -2,19 +2,16 @@
 //! permissions may have changed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use warren_amqp::{Properties, ShortStr};
-use warren_membership::catalog::{Refusal, Resource, Verb};
+use warren_membership::catalog::{ExchangeKind, Refusal, Resource, Verb};
 use warren_replication::types::QueueId;
 
 use crate::connection::access::Access;
 use crate::connection::fault::Fault;
 use crate::connection::ports::{Broker, Routing};
 
-/// How long a permission once checked is taken for granted.
-const RECHECK_AFTER: Duration = Duration::from_secs(10);
 /// The most routes remembered; beyond it they are forgotten and found anew.
 const MOST_ROUTES: usize = 4096;
 
@@ -24,7 +21,6 @@ pub struct Routes {
     /// Read before anything of `exchanges` was looked up: what is older than a
     /// change is never remembered beyond it.
     generation: u64,
-    since: Instant,
     exchanges: FxHashMap<ShortStr, Exchange>,
     count: usize,
 }
@@ -32,6 +28,8 @@ pub struct Routes {
 #[derive(Default)]
 struct Exchange {
     reads_properties: bool,
+    /// The user may not publish with every routing key.
+    limits_topics: bool,
     by_key: FxHashMap<ShortStr, Arc<[QueueId]>>,
 }
 
@@ -40,14 +38,14 @@ impl Routes {
     pub fn new(broker: &dyn Broker) -> Self {
         let routing = broker.routing();
         let generation = routing.generation();
-        Self { routing, generation, since: Instant::now(), exchanges: FxHashMap::default(), count: 0 }
+        Self { routing, generation, exchanges: FxHashMap::default(), count: 0 }
     }
 
     /// Looks whether routes have changed; once a turn is enough, since what a
     /// channel itself changes is answered in a later turn.
     pub fn refresh(&mut self) {
         let generation = self.routing.generation();
-        if generation != self.generation || self.since.elapsed() > RECHECK_AFTER {
+        if generation != self.generation {
             self.generation = generation;
             self.forget();
         }
@@ -56,7 +54,6 @@ impl Routes {
     fn forget(&mut self) {
         self.exchanges.clear();
         self.count = 0;
-        self.since = Instant::now();
     }
 
     /// The queues that a publish reaches.
@@ -79,6 +76,9 @@ impl Routes {
             return Ok(Arc::clone(targets));
         }
         let reads_properties = known.as_ref().is_some_and(|known| known.reads_properties);
+        if known.as_ref().is_some_and(|known| known.limits_topics) {
+            access.check_topic(&broker.catalog(), Verb::Write, exchange.as_str(), routing_key.as_str())?;
+        }
         let properties = if reads_properties { properties() } else { None };
         let targets: Arc<[QueueId]> = self
             .routing
@@ -97,16 +97,19 @@ impl Routes {
 
     fn admit(&mut self, broker: &dyn Broker, access: &Access, exchange: &ShortStr) -> Result<(), Fault> {
         let name = exchange.as_str();
-        {
+        let limits_topics = {
             let catalog = broker.catalog();
             access.check(&catalog, Verb::Write, &Resource::exchange(&access.vhost, name))?;
-            if catalog.exchange(&access.vhost, name)?.internal {
+            let known = catalog.exchange(&access.vhost, name)?;
+            if known.internal {
                 let resource = Resource::exchange(&access.vhost, name);
                 return Err(Fault::access_refused(format_args!("cannot publish to internal {resource}")));
             }
-        }
+            known.kind == ExchangeKind::Topic && catalog.topic_permissions(&access.user, &access.vhost, name).is_some()
+        };
         let reads_properties = self.routing.reads_properties(&access.vhost, name);
-        self.exchanges.insert(exchange.detached(), Exchange { reads_properties, by_key: FxHashMap::default() });
+        self.exchanges
+            .insert(exchange.detached(), Exchange { reads_properties, limits_topics, by_key: FxHashMap::default() });
         Ok(())
     }
 }

@@ -41,10 +41,16 @@ impl From<UnknownTag> for Fault {
 
 impl Channel {
     pub(super) fn settle(&mut self, ctx: &mut Context, tag: u64, multiple: bool, fate: Fate) -> Result<(), Fault> {
+        let before = self.unacked.len();
         if self.streams.is_empty() {
             self.unacked.take(tag, multiple, |held| fate.meet(&mut ctx.batch, held))?;
         } else {
             self.settle_among_streams(ctx, tag, multiple, fate)?;
+        }
+        let given_up = (before - self.unacked.len()) as u64;
+        match fate {
+            Fate::Requeued => ctx.tally.requeued += given_up,
+            _ => ctx.tally.acked += given_up,
         }
         self.release_parked(ctx);
         Ok(())
@@ -55,6 +61,7 @@ impl Channel {
             return Err(Fault::not_implemented("requeue=false"));
         }
         self.refuse_to_recover(ctx)?;
+        ctx.tally.requeued += self.unacked.len() as u64;
         self.unacked.take_all(|held| Fate::Requeued.meet(&mut ctx.batch, held));
         ctx.reply(self.number, !wants_answer, &basic::RecoverOk);
         self.release_parked(ctx);

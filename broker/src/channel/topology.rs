@@ -86,7 +86,9 @@ impl Channel {
         };
         let is_there = {
             let catalog = ctx.broker().catalog();
-            ctx.access.check(&catalog, Verb::Configure, &ctx.access.exchange(&command.name))?;
+            let resource = ctx.access.exchange(&command.name);
+            ctx.access.check(&catalog, Verb::Configure, &resource)?;
+            ctx.access.check_passing_on(&catalog, &resource, &command.arguments, "alternate-exchange")?;
             catalog.exchange(&command.vhost, &command.name).is_ok_and(|exchange| {
                 exchange.kind == command.kind
                     && exchange.durable == command.durable
@@ -139,12 +141,12 @@ impl Channel {
         ok: Option<TopologyOk>,
     ) -> Result<(), Fault> {
         let destination = stripped(destination);
-        if destination.is_empty() {
-            return Err(Refusal::DefaultExchange.into());
-        }
         let place = {
             let catalog = ctx.broker().catalog();
             ctx.access.check(&catalog, Verb::Write, &ctx.access.exchange(&destination))?;
+            if destination.is_empty() {
+                return Err(Refusal::DefaultExchange.into());
+            }
             let found = catalog.exchange(&ctx.access.vhost, &destination);
             found.map(|_| Destination::Exchange(destination.clone())).map_err(Fault::from)
         };
@@ -176,8 +178,14 @@ impl Channel {
         };
         let present = {
             let catalog = ctx.broker().catalog();
-            ctx.access.check(&catalog, Verb::Configure, &ctx.access.queue(&command.name))?;
-            catalog.queue_named(&command.vhost, &command.name).ok().and_then(|(id, queue)| {
+            let resource = ctx.access.queue(&command.name);
+            ctx.access.check(&catalog, Verb::Configure, &resource)?;
+            let found = catalog.queue_named(&command.vhost, &command.name).ok();
+            if found.is_none() {
+                catalog.check_room(&command.vhost, &command.name)?;
+                ctx.access.check_passing_on(&catalog, &resource, &command.arguments, "x-dead-letter-exchange")?;
+            }
+            found.and_then(|(id, queue)| {
                 let same = queue.durable == command.durable
                     && queue.auto_delete == command.auto_delete
                     && queue.exclusive == command.exclusive.then_some(command.owner)
@@ -263,7 +271,8 @@ impl Channel {
             ("", "") => name.clone(),
             (_, key) => key.to_owned(),
         };
-        let place = self.accessible_queue(ctx, &name, Some(Verb::Write)).map(Destination::Queue);
+        ctx.access.check(&ctx.broker().catalog(), Verb::Write, &ctx.access.queue(&name))?;
+        let place = self.accessible_queue(ctx, &name, None).map(Destination::Queue);
         let bind = self.binding(ctx, exchange, DestinationName::Queue(name), &routing_key, arguments)?;
         self.change_binding(ctx, bind, place, wanted, ok)
     }
@@ -286,6 +295,9 @@ impl Channel {
         let vhost = ctx.access.vhost.clone();
         let catalog = ctx.broker().catalog();
         ctx.access.check(&catalog, Verb::Read, &ctx.access.exchange(&exchange))?;
+        if catalog.exchange(&vhost, &exchange).is_ok_and(|source| source.kind == ExchangeKind::Topic) {
+            ctx.access.check_topic(&catalog, Verb::Read, &exchange, routing_key)?;
+        }
         let arguments = from_wire(arguments);
         Ok(Bind { vhost, exchange, destination, routing_key: routing_key.to_owned(), arguments, owner: ctx.owner() })
     }

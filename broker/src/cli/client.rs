@@ -15,14 +15,15 @@ use crate::management::model::ErrorBody;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Target {
     /// The HTTP address of any node of the cluster.
-    #[arg(long, env = "WARREN_NODE", default_value = "http://127.0.0.1:15672", value_name = "URL")]
+    #[arg(long, global = true, env = "WARREN_NODE", default_value = "http://127.0.0.1:15672", value_name = "URL")]
     pub node: String,
     /// The user to ask as.
-    #[arg(long, env = "WARREN_USERNAME", default_value = "guest", value_name = "NAME")]
+    #[arg(long, global = true, env = "WARREN_USERNAME", default_value = "guest", value_name = "NAME")]
     pub username: String,
     /// The user's password; better given by the environment.
     #[arg(
         long,
+        global = true,
         env = "WARREN_PASSWORD",
         default_value = "guest",
         value_name = "PASSWORD",
@@ -30,6 +31,23 @@ pub struct Target {
         hide_default_value = true
     )]
     pub password: String,
+}
+
+/// What to do, and whom to ask for it: the shape of every command that manages
+/// something.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Ask<A: clap::Subcommand> {
+    #[command(subcommand)]
+    pub(super) action: A,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl<A: clap::Subcommand> Ask<A> {
+    /// The node to ask.
+    pub(super) fn client(&self) -> Client {
+        Client::new(&self.target)
+    }
 }
 
 /// Why a node did not answer as hoped.

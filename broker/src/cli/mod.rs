@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod drill;
 mod error;
+mod limit;
 mod node;
 mod output;
 mod permissions;

@@ -4,19 +4,15 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::client::{Client, Target, encode};
+use super::client::{Ask, encode};
 use super::{CliError, output};
-use crate::management::model::PermissionsView;
+use crate::management::model::{PermissionsView, PutTopics, TopicsView};
 
 /// What to do with permissions.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    action: Action,
-}
+pub(super) type Args = Ask<Action>;
 
-#[derive(Debug, Subcommand)]
-enum Action {
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Action {
     /// Let a user into a virtual host, by regular expressions for the names of
     /// queues and exchanges.
     Set {
@@ -34,8 +30,6 @@ enum Action {
         /// The virtual host.
         #[arg(long, default_value = "/")]
         vhost: String,
-        #[command(flatten)]
-        target: Target,
     },
     /// Keep a user out of a virtual host.
     Clear {
@@ -44,27 +38,63 @@ enum Action {
         /// The virtual host.
         #[arg(long, default_value = "/")]
         vhost: String,
-        #[command(flatten)]
-        target: Target,
+    },
+    /// Let a user publish to, and bind by, only some routing keys of a topic
+    /// exchange. {username} and {vhost} in the expressions stand for the user's own.
+    SetTopic {
+        /// The user.
+        user: String,
+        /// The topic exchange.
+        exchange: String,
+        /// With which keys it may publish.
+        write: String,
+        /// By which keys it may bind.
+        read: String,
+        /// The virtual host.
+        #[arg(long, default_value = "/")]
+        vhost: String,
+    },
+    /// Let a user use every routing key again.
+    ClearTopic {
+        /// The user.
+        user: String,
+        /// Of this topic exchange only.
+        #[arg(long)]
+        exchange: Option<String>,
+        /// The virtual host.
+        #[arg(long, default_value = "/")]
+        vhost: String,
     },
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
+    let client = args.client();
     match &args.action {
-        Action::Set { user, configure, write, read, vhost, target } => {
+        Action::Set { user, configure, write, read, vhost } => {
             let permissions =
                 PermissionsView { configure: configure.clone(), write: write.clone(), read: read.clone() };
-            Client::new(target).put::<()>(&path(vhost, user), &permissions)?;
+            client.put::<()>(&path("permissions", vhost, user), &permissions)?;
             output::say(&format!("{user} may use {vhost}"))?;
         }
-        Action::Clear { user, vhost, target } => {
-            Client::new(target).delete::<()>(&path(vhost, user), &[])?;
+        Action::Clear { user, vhost } => {
+            client.delete::<()>(&path("permissions", vhost, user), &[])?;
             output::say(&format!("{user} may not use {vhost}"))?;
+        }
+        Action::SetTopic { user, exchange, write, read, vhost } => {
+            let topics = TopicsView { write: write.clone(), read: read.clone() };
+            let wanted = PutTopics { exchange: exchange.clone(), topics };
+            client.put::<()>(&path("topic-permissions", vhost, user), &wanted)?;
+            output::say(&format!("{user} may use some routing keys of {exchange} in {vhost}"))?;
+        }
+        Action::ClearTopic { user, exchange, vhost } => {
+            let query = exchange.as_deref().map(|exchange| ("exchange", exchange));
+            client.delete::<()>(&path("topic-permissions", vhost, user), query.as_slice())?;
+            output::say(&format!("{user} may use every routing key"))?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn path(vhost: &str, user: &str) -> String {
-    format!("/api/permissions/{}/{}", encode(vhost), encode(user))
+fn path(what: &str, vhost: &str, user: &str) -> String {
+    format!("/api/{what}/{}/{}", encode(vhost), encode(user))
 }

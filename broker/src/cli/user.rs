@@ -1,23 +1,20 @@
-//! `warren user`: who may connect.
+//! `warren user`: who may connect, and how much of it.
 
 use std::io::Read;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::client::{Client, Target, encode};
-use super::{CliError, output};
+use super::client::{Ask, encode};
+use super::limit::Limit;
+use super::{CliError, limit, output};
 use crate::management::model::{PutUser, UserRow};
 
 /// What to do with users.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    action: Action,
-}
+pub(super) type Args = Ask<Action>;
 
-#[derive(Debug, Subcommand)]
-enum Action {
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Action {
     /// Make a user.
     Add {
         /// The user's name.
@@ -27,8 +24,6 @@ enum Action {
         /// Tags such as administrator or monitoring.
         #[arg(long, value_delimiter = ',')]
         tags: Vec<String>,
-        #[command(flatten)]
-        target: Target,
     },
     /// Change a user's password.
     Passwd {
@@ -36,20 +31,19 @@ enum Action {
         name: String,
         /// The password; `-` reads it from standard input.
         new_password: String,
-        #[command(flatten)]
-        target: Target,
     },
-    /// Remove a user.
+    /// Remove a user; its connections are closed.
     Delete {
         /// The user's name.
         name: String,
-        #[command(flatten)]
-        target: Target,
     },
-    /// Show all users and what they may do.
+    /// Limit a user's connections (max-connections) and channels (max-channels).
+    Limit {
+        #[command(subcommand)]
+        limit: Limit,
+    },
+    /// Show all users, what they may do, and how much.
     List {
-        #[command(flatten)]
-        target: Target,
         /// For programs: JSON.
         #[arg(long)]
         json: bool,
@@ -57,34 +51,41 @@ enum Action {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
+    let client = args.client();
     match &args.action {
-        Action::Add { name, new_password, tags, target } => {
+        Action::Add { name, new_password, tags } => {
             let user = PutUser { password: Some(password(new_password)?), tags: Some(tags.clone()), create: true };
-            Client::new(target).put::<()>(&path(name), &user)?;
+            client.put::<()>(&path(name), &user)?;
             output::say(&format!("{name} is there; `warren permissions set {name}` lets it do something"))?;
         }
-        Action::Passwd { name, new_password, target } => {
+        Action::Passwd { name, new_password } => {
             let user = PutUser { password: Some(password(new_password)?), tags: None, create: false };
-            Client::new(target).put::<()>(&path(name), &user)?;
+            client.put::<()>(&path(name), &user)?;
             output::say(&format!("{name} has a new password"))?;
         }
-        Action::Delete { name, target } => {
-            Client::new(target).delete::<()>(&path(name), &[])?;
+        Action::Delete { name } => {
+            client.delete::<()>(&path(name), &[])?;
             output::say(&format!("{name} is gone"))?;
         }
-        Action::List { target, json } => {
-            let users: Vec<UserRow> = Client::new(target).get("/api/users", &[])?;
+        Action::Limit { limit } => limit.carry_out(&client, "/api/user-limits")?,
+        Action::List { json } => {
+            let users: Vec<UserRow> = client.get("/api/users", &[])?;
             if *json {
                 output::json(&users)?;
             } else {
                 let rows = users.into_iter().map(|user| {
                     let permissions = user.permissions.iter();
-                    let permissions: Vec<String> = permissions
-                        .map(|(vhost, may)| format!("{vhost}: {} {} {}", may.configure, may.write, may.read))
-                        .collect();
-                    [user.name, output::names(&user.tags), permissions.join("\n")]
+                    let permissions = permissions
+                        .map(|(vhost, may)| format!("{vhost}: {} {} {}", may.configure, may.write, may.read));
+                    let topics = user.topics.iter().flat_map(|(vhost, exchanges)| {
+                        exchanges.iter().map(move |(name, may)| format!("{vhost}: {name}: {} {}", may.write, may.read))
+                    });
+                    let (permissions, topics): (Vec<String>, Vec<String>) = (permissions.collect(), topics.collect());
+                    let tags = output::names(&user.tags);
+                    [user.name, tags, permissions.join("\n"), topics.join("\n"), limit::shown(&user.limits)]
                 });
-                output::table(["user", "tags", "vhost: configure write read"], rows)?;
+                let header = ["user", "tags", "vhost: configure write read", "vhost: exchange: write read", "limits"];
+                output::table(header, rows)?;
             }
         }
     }

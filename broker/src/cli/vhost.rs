@@ -1,39 +1,37 @@
-//! `warren vhost`: virtual hosts.
+//! `warren vhost`: virtual hosts, and how much may be in them.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::client::{Client, Target, encode};
-use super::{CliError, output};
+use super::client::{Ask, encode};
+use super::limit::Limit;
+use super::{CliError, limit, output};
+use crate::management::model::VhostRow;
 
 /// What to do with virtual hosts.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    action: Action,
-}
+pub(super) type Args = Ask<Action>;
 
-#[derive(Debug, Subcommand)]
-enum Action {
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Action {
     /// Make a virtual host; done already if it is there.
     Add {
         /// Its name.
         name: String,
-        #[command(flatten)]
-        target: Target,
     },
-    /// Remove a virtual host with all its queues and their messages.
+    /// Remove a virtual host with all its queues and their messages; connections
+    /// to it are closed.
     Delete {
         /// Its name.
         name: String,
-        #[command(flatten)]
-        target: Target,
+    },
+    /// Limit a virtual host's connections (max-connections) and queues (max-queues).
+    Limit {
+        #[command(subcommand)]
+        limit: Limit,
     },
     /// Show all virtual hosts.
     List {
-        #[command(flatten)]
-        target: Target,
         /// For programs: JSON.
         #[arg(long)]
         json: bool,
@@ -41,21 +39,24 @@ enum Action {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
+    let client = args.client();
     match &args.action {
-        Action::Add { name, target } => {
-            Client::new(target).put::<()>(&path(name), &())?;
+        Action::Add { name } => {
+            client.put::<()>(&path(name), &())?;
             output::say(&format!("{name} is there; `warren permissions set` lets users in"))?;
         }
-        Action::Delete { name, target } => {
-            Client::new(target).delete::<()>(&path(name), &[])?;
+        Action::Delete { name } => {
+            client.delete::<()>(&path(name), &[])?;
             output::say(&format!("{name} is gone"))?;
         }
-        Action::List { target, json } => {
-            let vhosts: Vec<String> = Client::new(target).get("/api/vhosts", &[])?;
+        Action::Limit { limit } => limit.carry_out(&client, "/api/vhost-limits")?,
+        Action::List { json } => {
+            let vhosts: Vec<VhostRow> = client.get("/api/vhosts", &[])?;
             if *json {
                 output::json(&vhosts)?;
             } else {
-                output::table(["vhost"], vhosts.into_iter().map(|vhost| [vhost]))?;
+                let rows = vhosts.into_iter().map(|vhost| [vhost.name, limit::shown(&vhost.limits)]);
+                output::table(["vhost", "limits"], rows)?;
             }
         }
     }

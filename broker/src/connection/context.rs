@@ -13,6 +13,8 @@ use super::batch::Batch;
 use super::handshake::Capabilities;
 use super::outbox::Outbox;
 use super::ports::{Broker, ProposalError};
+use super::registry::Seat;
+use super::tally::Tally;
 use crate::channel::routes::Routes;
 
 /// The connection, as its channels see it.
@@ -25,6 +27,10 @@ pub struct Context {
     pub connection: u64,
     /// User and vhost.
     pub access: Access,
+    /// Where it is counted.
+    pub seat: Seat,
+    /// What this turn counted.
+    pub tally: Tally,
     /// What the client understands.
     pub capabilities: Capabilities,
     /// Agreed limit of frames, overhead included.

@@ -10,6 +10,7 @@ use warren_amqp::{Arguments, FieldTable, Frame, Method, OutBuffer, PROTOCOL_HEAD
 
 use super::access::Access;
 use super::fault::Fault;
+use super::registry::Seat;
 use super::{Front, Wire, closing};
 use crate::auth;
 
@@ -23,6 +24,7 @@ const FRAME_GRACE: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) access: Access,
+    pub(super) seat: Seat,
     pub(super) capabilities: Capabilities,
     pub(super) channel_max: u16,
     pub(super) frame_max: u32,
@@ -80,7 +82,12 @@ impl From<Fault> for Refused {
     }
 }
 
-pub(super) async fn handshake<R, W>(front: &Front, wire: &mut Wire<R, W>, peer: IpAddr) -> Result<Opened, Refused>
+pub(super) async fn handshake<R, W>(
+    front: &Front,
+    wire: &mut Wire<R, W>,
+    number: u64,
+    peer: IpAddr,
+) -> Result<Opened, Refused>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -115,12 +122,13 @@ where
         Method::ConnectionOpen(open) => open,
         other => return Err(unexpected(&other, "opening")),
     };
-    let access =
-        enter(front, user, open.virtual_host.as_str()).map_err(|fault| fault.in_method(connection::Open::ID))?;
+    let (access, seat) = enter(front, number, user, open.virtual_host.as_str())
+        .map_err(|fault| fault.in_method(connection::Open::ID))?;
     wire.send(&connection::OpenOk::default()).await?;
     info!(user = access.user, vhost = access.vhost, client = name(&start_ok.client_properties), "open");
     Ok(Opened {
         access,
+        seat,
         capabilities,
         channel_max: tuned.channel_max,
         frame_max: tuned.frame_max,
@@ -281,13 +289,14 @@ fn negotiated(field: &str, min: u32, max: u32, told: u32) -> Result<(), Fault> {
     Ok(())
 }
 
-fn enter(front: &Front, user: String, vhost: &str) -> Result<Access, Fault> {
-    let catalog = front.broker.catalog();
-    catalog.vhost(vhost)?;
-    if !catalog.may_enter(&user, vhost) {
+/// As RabbitMQ: limits are looked at before permissions.
+fn enter(front: &Front, number: u64, user: String, vhost: &str) -> Result<(Access, Seat), Fault> {
+    let access = Access { user, vhost: vhost.to_owned() };
+    let seat = front.registry.enter(&*front.broker, front.settings.max_connections, number, &access)?;
+    if !front.broker.catalog().may_enter(&access.user, vhost) {
+        let user = &access.user;
         return Err(Fault::not_allowed(format_args!("access to vhost '{vhost}' refused for user '{user}'")));
     }
-    let access = Access { user, vhost: vhost.to_owned() };
-    access.check_served(&catalog, front.broker.process().node)?;
-    Ok(access)
+    access.check_served(&front.broker.catalog(), front.broker.process().node)?;
+    Ok((access, seat))
 }

@@ -2,9 +2,11 @@
 //! task that owns everything of it: socket, channels, what waits to be written
 //! and what waits for queues; nothing in it is locked.
 //!
-//! - `handshake.rs` until the vhost is open; `access.rs` what the user may do
+//! - `handshake.rs` until the vhost is open; `access.rs` what the user may do,
+//!   `registry.rs` how much
 //! - `session.rs` turns of a running connection: read, act, submit, write
 //! - `closing.rs` its end, whoever wants it
+//! - `tally.rs` what is counted for operators
 //! - `outbox.rs` to the client, `batch.rs` to the queues, `context.rs` what the
 //!   channels share; `fault.rs` errors in RabbitMQ's words
 //! - `ports.rs` what it needs of the node
@@ -35,7 +37,9 @@ pub mod fault;
 mod handshake;
 pub mod outbox;
 pub mod ports;
+pub mod registry;
 mod session;
+pub mod tally;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod testing;
@@ -44,6 +48,8 @@ mod testing;
 mod tests;
 
 use ports::Broker;
+use registry::Registry;
+use tally::Tallies;
 
 /// What every connection of a node is told.
 #[derive(Clone, Debug)]
@@ -105,13 +111,17 @@ pub struct Front {
     pub broker: Arc<dyn Broker>,
     /// Limits and names.
     pub settings: Settings,
+    /// Connections whose vhost is open.
+    pub registry: Arc<Registry>,
+    /// What clients have done.
+    pub tallies: Tallies,
     passwords: Passwords,
     /// Numbers of connections; of consumers, gets and requests. Unique on this
     /// process, so that late words never meet somebody new.
     connections: AtomicU64,
     numbers: AtomicU64,
-    open: AtomicUsize,
-    channels: AtomicUsize,
+    /// Sockets, those in the handshake included.
+    sockets: AtomicUsize,
 }
 
 impl Front {
@@ -121,11 +131,12 @@ impl Front {
         Self {
             broker,
             settings,
+            registry: Arc::default(),
+            tallies: Tallies::default(),
             passwords: Passwords::default(),
             connections: AtomicU64::new(0),
             numbers: AtomicU64::new(0),
-            open: AtomicUsize::new(0),
-            channels: AtomicUsize::new(0),
+            sockets: AtomicUsize::new(0),
         }
     }
 
@@ -134,16 +145,10 @@ impl Front {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Connections that are open now.
+    /// Sockets that are open now, those in the handshake included.
     #[must_use]
-    pub fn open_connections(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    /// Channels that are open now.
-    #[must_use]
-    pub fn open_channels(&self) -> usize {
-        self.channels.load(Ordering::Relaxed)
+    pub fn open_sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
     }
 
     /// Connections since the start.
@@ -159,12 +164,12 @@ impl Front {
         W: AsyncWrite + Unpin + Send,
     {
         let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let _open = Counted::up(&self.open);
+        let _open = Counted::up(&self.sockets);
         let span = info_span!("connection", number, %peer);
         let front = Arc::clone(&self);
         async move {
             let mut wire = Wire { reader, writer, frames: FrameReader::new(front.settings.frame_max) };
-            let handshake = handshake::handshake(&front, &mut wire, peer);
+            let handshake = handshake::handshake(&front, &mut wire, number, peer);
             let opened = tokio::select! {
                 opened = tokio::time::timeout(front.settings.handshake_timeout, handshake) => opened,
                 () = stop.cancelled() => return,

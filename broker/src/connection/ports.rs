@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::RwLockReadGuard;
 use tokio::sync::{mpsc, watch};
 use warren_amqp::Properties;
+use warren_membership::Usage;
 use warren_membership::catalog::{Command, Outcome, Refusal, State};
 use warren_replication::types::{Process, QueueId};
 use warren_shard::step::{Local, ToChannel};
@@ -53,6 +54,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Asks the cluster to agree; answers when all nodes that serve know of it.
     fn propose(&self, command: Command) -> Proposal;
+
+    /// What clients use on the other nodes of what is limited, as gossip has it.
+    fn usage_elsewhere(&self) -> Usage;
 
     /// The routes of all vhosts; asked once a connection.
     fn routing(&self) -> Arc<dyn Routing>;

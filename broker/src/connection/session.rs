@@ -19,6 +19,7 @@ use warren_shard::step::ToChannel;
 use super::context::{Agreed, Context, Unanswered};
 use super::fault::Fault;
 use super::handshake::Opened;
+use super::tally::Tally;
 use super::{Front, Wire, closing};
 use crate::channel::Channel;
 use crate::channel::routes::Routes;
@@ -74,6 +75,8 @@ enum Event {
     Agreed(Agreed),
     Alarm,
     Tick,
+    /// Somebody else than the client closes it, for this reason.
+    Closed(String),
     Stop,
 }
 
@@ -115,6 +118,8 @@ where
             process: front.broker.process(),
             connection: number,
             access: opened.access,
+            seat: opened.seat,
+            tally: Tally { connections: 1, ..Tally::default() },
             capabilities: opened.capabilities,
             frame_max: opened.frame_max,
             out: Default::default(),
@@ -177,6 +182,7 @@ where
                 }
                 Event::Alarm => self.tell_alarm(),
                 Event::Tick => self.on_tick()?,
+                Event::Closed(reason) => return Err(Fault::new(ReplyCode::ConnectionForced, reason).into()),
                 Event::Stop => {
                     let text = "broker forced connection closure with reason 'shutdown'";
                     return Err(Fault::new(ReplyCode::ConnectionForced, text).into());
@@ -197,6 +203,7 @@ where
             Ok(()) = alarm.reason.changed() => Event::Alarm,
             _ = ticks.tick() => Event::Tick,
             () = tokio::time::sleep_until(give_up), if closing.is_some() => Event::Tick,
+            reason = ctx.seat.closed(), if closing.is_none() => Event::Closed(reason),
             () = stop.cancelled() => Event::Stop,
         }
     }
@@ -229,6 +236,7 @@ where
             }
         }
         ctx.out.mark();
+        ctx.front.tallies.take(&mut ctx.tally);
         if !ctx.batch.is_empty() {
             let batch = ctx.batch.take();
             ctx.front.broker.submit(batch);
@@ -308,6 +316,8 @@ where
             ))
             .in_method(channel::Open::ID));
         }
+        let front = Arc::clone(&self.ctx.front);
+        self.ctx.seat.open_channel(&*front.broker)?;
         let channel = Channel::open(&mut self.ctx, number);
         self.channels.insert(number, Slot::Open(Box::new(channel)));
         self.ctx.reply(number, false, &channel::OpenOk::default());
@@ -414,6 +424,8 @@ where
             }
         }
         let Self { mut wire, mut ctx, .. } = self;
+        ctx.tally.connections_closed += 1;
+        ctx.front.tallies.take(&mut ctx.tally);
         let (front, patience) = (Arc::clone(&ctx.front), ctx.front.settings.close_timeout);
         front.broker.submit(ctx.batch.take());
         front.broker.unregister(ctx.connection);

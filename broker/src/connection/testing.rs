@@ -19,6 +19,7 @@ use warren_amqp::{
     Arguments, BASIC, ContentHeader, FieldTable, Frame, Method, OutBuffer, PROTOCOL_HEADER, Payload, Properties,
     ShortStr, Value, basic, channel, connection, decode_frame,
 };
+use warren_membership::Usage;
 use warren_membership::catalog::{Addresses, Command, Destination, ExchangeKind, Outcome, Permissions, State};
 use warren_replication::message::{ConsumerSpec, Message};
 use warren_replication::types::{Boot, ConsumerKey, Incarnation, NodeId, Offset, Process, QueueId};
@@ -38,6 +39,7 @@ pub(super) struct FakeBroker {
     generation: Arc<Mutex<u64>>,
     queues: Mutex<Queues>,
     alarm: watch::Sender<Option<Arc<str>>>,
+    elsewhere: Mutex<Usage>,
 }
 
 #[derive(Default)]
@@ -67,6 +69,7 @@ impl FakeBroker {
             generation: Arc::default(),
             queues: Mutex::default(),
             alarm: watch::Sender::new(None),
+            elsewhere: Mutex::default(),
         });
         let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
         let salt = SaltString::encode_b64(b"a salt of some length").unwrap();
@@ -141,6 +144,10 @@ impl FakeBroker {
 
     pub(super) fn alarm(&self, reason: Option<&str>) {
         self.alarm.send_replace(reason.map(Arc::from));
+    }
+
+    pub(super) fn use_elsewhere(&self, usage: Usage) {
+        *self.elsewhere.lock() = usage;
     }
 
     pub(super) fn words(&self) -> Vec<(QueueId, Local)> {
@@ -300,6 +307,10 @@ impl Broker for FakeBroker {
             tokio::time::sleep(Duration::from_millis(1)).await;
             result
         })
+    }
+
+    fn usage_elsewhere(&self) -> Usage {
+        self.elsewhere.lock().clone()
     }
 
     fn routing(&self) -> Arc<dyn Routing> {

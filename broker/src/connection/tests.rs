@@ -300,7 +300,7 @@ async fn a_node_that_stops_says_so_to_its_clients() {
     let client = node.channel().await;
     node.stop.cancel();
     client.expect_close(320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'").await;
-    assert_eq!(node.front.open_connections(), 0);
+    assert_eq!(node.front.open_sockets(), 0);
 }
 
 #[tokio::test]

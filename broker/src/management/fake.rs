@@ -7,11 +7,13 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use warren_membership::catalog::{Addresses, Command, Outcome, State};
 use warren_replication::types::{Boot, Incarnation, NodeId, Process, QueueId};
 use warren_shard::step::QueueStatus;
+use warren_store::CommitStats;
 
 use super::model::NodeRow;
-use super::{Answer, Cluster, Numbers};
+use super::{Answer, Cluster, Numbers, Resources};
 use crate::auth::Passwords;
 use crate::connection::ports::{Proposal, ProposalError};
+use crate::connection::tally::Tally;
 
 pub(crate) struct FakeCluster {
     state: RwLock<State>,
@@ -147,12 +149,16 @@ impl Cluster for FakeCluster {
     }
 
     fn numbers(&self) -> Numbers {
+        let mut by_time = CommitStats::default().by_time;
+        (by_time[3], by_time[14]) = (4, 1);
         Numbers {
             connections: 3,
             lease_left: 500_000,
             links_up: 2,
-            commit_seconds: vec![(0.001, 4), (f64::INFINITY, 1)],
-            commit_seconds_sum: 0.5,
+            channels: 4,
+            tally: Tally { published: 7, ..Tally::default() },
+            commits: CommitStats { commits: 5, total: 500_000, by_time, ..CommitStats::default() },
+            resources: Resources { memory_used: 1, memory_limit: 2, disk_free: 3, disk_free_limit: 4 },
         }
     }
 }

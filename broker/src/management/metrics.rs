@@ -1,6 +1,6 @@
 //! `/metrics`: the node's numbers, taken when they are asked for.
 
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::extract::State as Shared;
@@ -9,13 +9,15 @@ use axum::response::IntoResponse;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text::encode};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use warren_shard::step::QueueStatus;
+use warren_store::{COMMIT_BOUNDS, CommitStats};
 
 use super::{Api, ApiError, Numbers};
+use crate::connection::tally::Tally;
 
 /// Queues that have metrics of their own; beyond it only sums are told, so that
 /// a scrape of a node with very many queues stays small. The largest go first.
@@ -24,6 +26,7 @@ const QUEUES: usize = 1000;
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<i64, AtomicI64>>;
 type Levels = Family<Labels, Gauge<f64, AtomicU64>>;
+type Counters = Family<Labels, Counter>;
 
 pub(super) async fn show(Shared(api): Shared<Api>) -> Result<impl IntoResponse, ApiError> {
     let statuses = api.cluster.statuses().await;
@@ -45,15 +48,23 @@ fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
 }
 
 fn node(registry: &mut Registry, api: &Api) {
-    let Numbers { connections, lease_left, links_up, commit_seconds, commit_seconds_sum } = api.cluster.numbers();
+    let Numbers { connections, channels, tally, lease_left, links_up, commits, resources } = api.cluster.numbers();
     gauge(registry, "serving", "1 if the node serves clients", api.cluster.health().is_ok().into());
     gauge(registry, "connections", "Open client connections", connections);
+    gauge(registry, "channels", "Open channels", channels);
+    clients(registry, &tally);
     gauge(registry, "links_up", "Nodes that a peer link is up to", links_up);
     let lease = Gauge::<f64, AtomicU64>::default();
     lease.set(lease_left as f64 / 1e6);
     registry.register_with_unit("lease_left", "Time until the node's lease runs out", Unit::Seconds, lease);
-    if !commit_seconds.is_empty() {
-        registry.register_collector(Box::new(Commits { buckets: commit_seconds, sum: commit_seconds_sum }));
+    registry.register_collector(Box::new(Commits(commits)));
+    for (name, help, bytes) in [
+        ("memory_used_bytes", "Resident memory as the memory alarm sees it", resources.memory_used),
+        ("memory_limit_bytes", "Resident memory above which publishers are blocked", resources.memory_limit),
+        ("disk_free_bytes", "Free space on the data folder's disk", resources.disk_free),
+        ("disk_free_limit_bytes", "Free space below which publishers are blocked", resources.disk_free_limit),
+    ] {
+        gauge(registry, name, help, bytes);
     }
     let (alive, alarms, leader) = (Gauges::default(), Gauges::default(), Gauges::default());
     for row in api.cluster.nodes() {
@@ -73,6 +84,27 @@ fn node(registry: &mut Registry, api: &Api) {
     };
     gauge(registry, "cluster_queues", "Queues of the cluster", total);
     gauge(registry, "cluster_queues_down", "Queues of the cluster that nobody leads", down);
+}
+
+/// What this node's clients have done, wherever their queues are led.
+fn clients(registry: &mut Registry, tally: &Tally) {
+    for (name, help, total) in [
+        ("connections_opened", "Client connections that came to an open vhost", tally.connections),
+        ("connections_closed", "Client connections that ended after that", tally.connections_closed),
+        ("channels_opened", "Channels opened", tally.channels),
+        ("channels_closed", "Channels closed", tally.channels_closed),
+        ("consumers_created", "Consumers made by clients of this node", tally.consumers),
+        ("client_messages_published", "Messages that clients of this node published", tally.published),
+        ("client_messages_confirmed", "Publishes confirmed to clients of this node", tally.confirmed),
+        ("client_messages_nacked", "Publishes refused to clients of this node", tally.nacked),
+        ("client_messages_returned", "Mandatory messages returned to clients of this node", tally.returned),
+        ("client_messages_delivered", "Messages handed to clients of this node", tally.delivered),
+        ("client_messages_redelivered", "Those that may have been delivered before", tally.redelivered),
+        ("client_messages_acked", "Messages that clients of this node acknowledged or rejected", tally.acked),
+        ("client_messages_requeued", "Messages that clients of this node gave back", tally.requeued),
+    ] {
+        registry.register(name, help, ConstCounter::new(total));
+    }
 }
 
 fn queues(registry: &mut Registry, api: &Api, statuses: Vec<QueueStatus>) {
@@ -97,6 +129,7 @@ fn queues(registry: &mut Registry, api: &Api, statuses: Vec<QueueStatus>) {
     led.sort_by(|a, b| b.ready.cmp(&a.ready).then(a.queue.cmp(&b.queue)));
     led.truncate(QUEUES);
     let [ready, unacked, consumers, bytes, in_sync] = [(); 5].map(|()| Gauges::default());
+    let [published, delivered, settled] = [(); 3].map(|()| Counters::default());
     let rate = Levels::default();
     let catalog = api.cluster.catalog();
     for status in &led {
@@ -111,6 +144,10 @@ fn queues(registry: &mut Registry, api: &Api, statuses: Vec<QueueStatus>) {
         ] {
             family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        let totals = [(&published, status.totals.0), (&delivered, status.totals.1), (&settled, status.totals.2)];
+        for (family, total) in totals {
+            family.get_or_create(&labels).inner().store(total, Ordering::Relaxed);
+        }
         rate.get_or_create(&labels).set(api.sampler.rates(status.queue).publish);
     }
     registry.register("queue_messages_ready", "Messages ready in the queue", ready);
@@ -118,6 +155,13 @@ fn queues(registry: &mut Registry, api: &Api, statuses: Vec<QueueStatus>) {
     registry.register("queue_consumers", "Consumers of the queue on all nodes", consumers);
     registry.register("queue_bytes", "Bytes of the queue's messages", bytes);
     registry.register("queue_in_sync", "Replicas of the queue that are in sync, its leader included", in_sync);
+    for (name, help, family) in [
+        ("queue_messages_published", "Messages committed to the queue since its leader leads it", published),
+        ("queue_messages_delivered", "Messages handed out since its leader leads it", delivered),
+        ("queue_messages_settled", "Messages gone for good since its leader leads it", settled),
+    ] {
+        registry.register(name, help, family);
+    }
     registry.register("queue_publish_rate", "Messages published to the queue a second", rate);
 }
 
@@ -140,10 +184,7 @@ pub(crate) fn resident_bytes() -> Option<u64> {
 
 /// The histogram of group commits, counted by the store's own thread.
 #[derive(Debug)]
-struct Commits {
-    buckets: Vec<(f64, u64)>,
-    sum: f64,
-}
+struct Commits(CommitStats);
 
 impl Collector for Commits {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
@@ -153,7 +194,11 @@ impl Collector for Commits {
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        let count = self.buckets.iter().map(|(_, count)| count).sum();
-        metric.encode_histogram::<Labels>(self.sum, count, &self.buckets, None)
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        let bounds = COMMIT_BOUNDS.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
+        // The encoder makes them cumulative.
+        let buckets: Vec<(f64, u64)> = bounds.zip(self.0.by_time).collect();
+        let count = self.0.by_time.iter().sum();
+        metric.encode_histogram::<Labels>(seconds(self.0.total), count, &buckets, None)
     }
 }

@@ -11,6 +11,7 @@ mod error;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fake;
+mod limits;
 mod metrics;
 pub mod model;
 mod nodes;
@@ -32,9 +33,11 @@ use tokio::net::TcpListener;
 use warren_membership::catalog::{Command, State};
 use warren_replication::types::{NodeId, Process};
 use warren_shard::step::QueueStatus;
+use warren_store::CommitStats;
 
 use crate::auth::Passwords;
 use crate::connection::ports::{Proposal, ProposalError};
+use crate::connection::tally::Tally;
 use error::ApiError;
 use model::{HealthView, NodeRow};
 use sampler::Sampler;
@@ -93,11 +96,27 @@ pub struct Numbers {
     pub lease_left: u64,
     /// Nodes that a peer link is up to.
     pub links_up: u64,
-    /// Seconds that group commits took: upper bounds, ascending, the last one
-    /// infinite, each with how many took no longer but longer than the one before.
-    pub commit_seconds: Vec<(f64, u64)>,
-    /// Sum of all these seconds.
-    pub commit_seconds_sum: f64,
+    /// What clients have done since the node runs.
+    pub tally: Tally,
+    /// Open channels.
+    pub channels: u64,
+    /// What the disk took.
+    pub commits: CommitStats,
+    /// Memory and disk, as measured last, and their limits.
+    pub resources: Resources,
+}
+
+/// What alarms are raised by, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Resident memory of the node's process.
+    pub memory_used: u64,
+    /// Above it, publishers are held back.
+    pub memory_limit: u64,
+    /// Free for us on the data folder's disk.
+    pub disk_free: u64,
+    /// Below it, publishers are held back.
+    pub disk_free_limit: u64,
 }
 
 /// What all handlers share.
@@ -138,6 +157,9 @@ fn router(api: Api) -> Router {
         .route("/api/users/{name}", put(users::put).delete(users::delete))
         .route("/api/vhosts", get(users::vhosts))
         .route("/api/vhosts/{name}", put(users::put_vhost).delete(users::delete_vhost))
+        .route("/api/vhost-limits/{name}", put(limits::limit_vhost).delete(limits::free_vhost))
+        .route("/api/user-limits/{name}", put(limits::limit_user).delete(limits::free_user))
+        .route("/api/topic-permissions/{vhost}/{user}", put(users::permit_topics).delete(users::forbid_topics))
         .route("/api/permissions/{vhost}/{user}", put(users::permit).delete(users::forbid))
         .fallback(nowhere)
         .method_not_allowed_fallback(not_so)
@@ -146,9 +168,17 @@ fn router(api: Api) -> Router {
 
 async fn health(Shared(api): Shared<Api>) -> Result<axum::Json<HealthView>, ApiError> {
     match api.cluster.health() {
-        Ok(()) => Ok(axum::Json(HealthView { status: "ok".to_owned(), node: api.cluster.name().to_owned() })),
+        Ok(()) => Ok(axum::Json(well(&api))),
         Err(reason) => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason)),
     }
+}
+
+/// A node that serves, with the alarms of all live nodes: while there is one,
+/// publishers are held back everywhere.
+fn well(api: &Api) -> HealthView {
+    let nodes = api.cluster.nodes().into_iter().filter(|node| node.alive);
+    let alarms = nodes.flat_map(|node| node.alarms.into_iter().map(move |alarm| format!("{}: {alarm}", node.name)));
+    HealthView { status: "ok".to_owned(), node: api.cluster.name().to_owned(), alarms: alarms.collect() }
 }
 
 async fn nowhere(uri: Uri) -> ApiError {

@@ -20,6 +20,9 @@ pub struct HealthView {
     pub status: String,
     /// The node's name.
     pub node: String,
+    /// What holds publishers back on all nodes: `node-2: disk`.
+    #[serde(default)]
+    pub alarms: Vec<String>,
 }
 
 /// `GET /api/nodes`: the cluster as the asked node sees it.
@@ -255,6 +258,38 @@ pub struct UserRow {
     pub tags: Vec<String>,
     /// What the user may do, by virtual host.
     pub permissions: BTreeMap<String, PermissionsView>,
+    /// Which routing keys it may use, by virtual host and topic exchange.
+    pub topics: BTreeMap<String, BTreeMap<String, TopicsView>>,
+    /// Those that are set: `max-connections`, `max-channels`.
+    pub limits: BTreeMap<String, u64>,
+}
+
+/// One virtual host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VhostRow {
+    /// The name.
+    pub name: String,
+    /// Those that are set: `max-connections`, `max-queues`.
+    pub limits: BTreeMap<String, u64>,
+}
+
+/// Regular expressions for the routing keys that a user may use with a topic exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicsView {
+    /// Publish with.
+    pub write: String,
+    /// Bind by.
+    pub read: String,
+}
+
+/// `PUT /api/topic-permissions/{vhost}/{user}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutTopics {
+    /// The exchange.
+    pub exchange: String,
+    /// What may be done with it.
+    #[serde(flatten)]
+    pub topics: TopicsView,
 }
 
 /// Regular expressions for the names that a user may configure, write and read.

@@ -79,7 +79,8 @@ pub(super) async fn is_primary(
         let primary = primary.map_or("nobody", |node| node.name.as_str());
         return Err(unavailable(format!("a backup of policy '{}'; the primary is {primary}", group.policy)));
     }
-    Ok(Json(HealthView { status: "ok".to_owned(), node: api.cluster.name().to_owned() }))
+    drop(catalog);
+    Ok(Json(super::well(&api)))
 }
 
 /// What applying a policy file would change; nothing is.

@@ -89,7 +89,10 @@ fn status_of<T: std::fmt::Debug>(result: Result<T, ClientError>) -> u16 {
 #[tokio::test]
 async fn health_says_whether_the_node_serves_and_why_not() {
     let served = Served::new().await;
-    assert_eq!(served.get("", "/health").await.unwrap(), json!({"status": "ok", "node": "here"}));
+    assert_eq!(
+        served.get("", "/health").await.unwrap(),
+        json!({"status": "ok", "node": "here", "alarms": ["here: disk"]})
+    );
     served.cluster.set_health(false);
     let error = served.get("", "/health").await.unwrap_err();
     assert_eq!((error.status(), error.to_string().as_str()), (Some(503), "waits for the cluster"));
@@ -104,7 +107,17 @@ async fn looking_takes_a_tag_and_changing_takes_an_administrator() {
     let add = |client: Client| client.put::<()>("/api/vhosts/new%2Fone", &());
     assert_eq!(status_of(served.ask("watcher", add).await), 403);
     served.ask("boss", add).await.unwrap();
-    assert_eq!(served.get("boss", "/api/vhosts").await.unwrap(), json!(["/", "new/one"]));
+    let limit = |client: Client| {
+        client.put::<()>("/api/vhost-limits/new%2Fone", &json!({"max-queues": 5, "max-connections": 7}))
+    };
+    served.ask("boss", limit).await.unwrap();
+    let lift = |client: Client| client.put::<()>("/api/vhost-limits/new%2Fone", &json!({"max-connections": -1}));
+    served.ask("boss", lift).await.unwrap();
+    let unknown = |client: Client| client.put::<()>("/api/user-limits/boss", &json!({"max-queues": 5}));
+    let error = served.ask("boss", unknown).await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no limit 'max-queues', expected max-connections or max-channels");
+    let vhosts = json!([{"name": "/", "limits": {}}, {"name": "new/one", "limits": {"max-queues": 5}}]);
+    assert_eq!(served.get("boss", "/api/vhosts").await.unwrap(), vhosts);
     assert_eq!(status_of(served.get("boss", "/api/nothing").await), 404);
     assert_eq!(status_of(served.ask("boss", |client| client.put::<()>("/api/queues", &())).await), 405);
 }
@@ -197,7 +210,14 @@ async fn metrics_are_open_and_tell_of_queues() {
         "warren_messages_ready 5",
         "warren_messages_published_total 9",
         "warren_commit_seconds_bucket{le=\"0.001\"} 4",
+        "warren_commit_seconds_bucket{le=\"1.0\"} 4",
+        "warren_commit_seconds_bucket{le=\"+Inf\"} 5",
+        "warren_commit_seconds_sum 0.5",
         "warren_commit_seconds_count 5",
+        "warren_client_messages_published_total 7",
+        "warren_channels 4",
+        "warren_disk_free_limit_bytes 4",
+        "warren_queue_messages_published_total{vhost=\"/\",queue=\"orders\"} 9",
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "no {line:?} in\n{text}");

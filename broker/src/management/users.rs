@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Path, Query, State as Shared};
 use axum::http::StatusCode;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use warren_membership::catalog::{Command, Pattern, Permissions};
+use warren_membership::catalog::{Command, Pattern, Permissions, TopicPermissions, Vhost};
 
 use super::access::{Administrator, Reader};
-use super::model::{PermissionsView, PutUser, UserRow};
-use super::{Api, ApiError};
+use super::model::{PermissionsView, PutTopics, PutUser, TopicsView, UserRow, VhostRow};
+use super::{Api, ApiError, limits};
 use crate::auth::hash;
 
 /// Reads a JSON body.
@@ -36,6 +37,15 @@ pub(super) async fn list(_: Reader, Shared(api): Shared<Api>) -> Json<Vec<UserRo
                 (vhost.clone(), view)
             })
             .collect(),
+        topics: user
+            .topics
+            .iter()
+            .map(|(vhost, exchanges)| {
+                let view = |may: &TopicPermissions| TopicsView { write: may.write.clone(), read: may.read.clone() };
+                (vhost.clone(), exchanges.iter().map(|(exchange, may)| (exchange.clone(), view(may))).collect())
+            })
+            .collect(),
+        limits: limits::of_user(&user.limits),
     });
     Json(users.collect())
 }
@@ -80,9 +90,11 @@ pub(super) async fn delete(
     Ok(Json(()))
 }
 
-pub(super) async fn vhosts(_: Reader, Shared(api): Shared<Api>) -> Json<Vec<String>> {
+pub(super) async fn vhosts(_: Reader, Shared(api): Shared<Api>) -> Json<Vec<VhostRow>> {
     let catalog = api.cluster.catalog();
-    Json(catalog.vhosts().map(|(name, _)| name.to_owned()).collect())
+    let row =
+        |(name, vhost): (&str, &Vhost)| VhostRow { name: name.to_owned(), limits: limits::of_vhost(&vhost.limits) };
+    Json(catalog.vhosts().map(row).collect())
 }
 
 pub(super) async fn put_vhost(
@@ -129,5 +141,33 @@ pub(super) async fn forbid(
     Path((vhost, user)): Path<(String, String)>,
 ) -> Result<Json<()>, ApiError> {
     api.cluster.propose(Command::ClearPermissions { user, vhost }).await?;
+    Ok(Json(()))
+}
+
+pub(super) async fn permit_topics(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    Path((vhost, user)): Path<(String, String)>,
+    bytes: Bytes,
+) -> Result<Json<()>, ApiError> {
+    let PutTopics { exchange, topics } = body(&bytes)?;
+    let permissions = TopicPermissions::new(&user, &vhost, &topics.write, &topics.read)
+        .map_err(|error| ApiError::bad_request(format!("not a regular expression: {error}")))?;
+    api.cluster.propose(Command::SetTopicPermissions { user, vhost, exchange, permissions }).await?;
+    Ok(Json(()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct OfExchange {
+    exchange: Option<String>,
+}
+
+pub(super) async fn forbid_topics(
+    _: Administrator,
+    Shared(api): Shared<Api>,
+    Path((vhost, user)): Path<(String, String)>,
+    Query(OfExchange { exchange }): Query<OfExchange>,
+) -> Result<Json<()>, ApiError> {
+    api.cluster.propose(Command::ClearTopicPermissions { user, vhost, exchange }).await?;
     Ok(Json(()))
 }

@@ -1,7 +1,8 @@
 //! When publishers are held back: this node's memory and disk against their
 //! limits, and what the other nodes say of theirs. An alarm on one live node
 //! holds back the publishers of all, since their messages go everywhere; it
-//! lifts by itself.
+//! lifts by itself. Only reading from publishing connections stops: mirrors,
+//! consumers and acknowledgements go on, or it could not.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tracing::{info, warn};
 use warren_membership::Membership;
 
 use crate::config::{AlarmConfig, Share};
+use crate::management::Resources;
 
 /// How often memory and disk are measured.
 const LOOK: Duration = Duration::from_millis(500);
@@ -26,10 +28,13 @@ pub(super) async fn watch(
     limits: AlarmConfig,
     data: PathBuf,
     blocked: watch::Sender<Option<Arc<str>>>,
+    measured: watch::Sender<Resources>,
 ) {
     let mut own: Vec<String> = Vec::new();
     loop {
-        let now = measure(&limits, &data);
+        let resources = measure(&limits, &data);
+        measured.send_replace(resources);
+        let now = alarms(&resources);
         if now != own {
             match now.is_empty() {
                 true => info!("resource alarms are over; publishers go on"),
@@ -63,19 +68,28 @@ fn reason(membership: &Membership, own: &[String]) -> Option<Arc<str>> {
     }
 }
 
-fn measure(limits: &AlarmConfig, data: &Path) -> Vec<String> {
-    let mut alarms = Vec::new();
-    if resident().is_some_and(|used| used > limit(limits.memory_high_watermark)) {
-        alarms.push(MEMORY.to_owned());
+fn measure(limits: &AlarmConfig, data: &Path) -> Resources {
+    Resources {
+        // What cannot be measured raises no alarm.
+        memory_used: resident().unwrap_or(0),
+        memory_limit: limit(limits.memory_high_watermark),
+        disk_free: free(data).unwrap_or(u64::MAX),
+        disk_free_limit: limits.disk_free_limit.get(),
     }
-    if free(data).is_some_and(|free| free < limits.disk_free_limit.get()) {
-        alarms.push(DISK.to_owned());
-    }
-    alarms
+}
+
+fn alarms(resources: &Resources) -> Vec<String> {
+    let low_on_memory = resources.memory_used > resources.memory_limit;
+    let low_on_disk = resources.disk_free < resources.disk_free_limit;
+    [(low_on_memory, MEMORY), (low_on_disk, DISK)]
+        .into_iter()
+        .filter(|(raised, _)| *raised)
+        .map(|(_, name)| name.to_owned())
+        .collect()
 }
 
 fn limit(share: Share) -> u64 {
-    share.of(total().unwrap_or(u64::MAX))
+    share.of(total(Path::new("/")).unwrap_or(u64::MAX))
 }
 
 /// This process's resident memory in bytes.
@@ -85,12 +99,32 @@ fn resident() -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// The machine's memory in bytes.
-fn total() -> Option<u64> {
-    let memory = std::fs::read_to_string("/proc/meminfo").ok()?;
+/// The memory that there is for this process in bytes: the machine's, or less if
+/// a control group says so.
+fn total(root: &Path) -> Option<u64> {
+    let memory = std::fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let line = memory.lines().find(|line| line.starts_with("MemTotal:"))?;
     let kib: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
+    Some(group_limit(root).map_or(kib * 1024, |limit| limit.min(kib * 1024)))
+}
+
+/// The least that this process's control group, or one above it, allows. "max"
+/// and what is not there limit nothing.
+fn group_limit(root: &Path) -> Option<u64> {
+    let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let limit = |file: PathBuf| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok();
+    // Version 2 has one hierarchy, `0::/path`; version 1 one a controller.
+    let mounted = root.join("sys/fs/cgroup");
+    let (group, mount, name) = groups.lines().find_map(|line| match line.split(':').collect::<Vec<_>>()[..] {
+        ["0", "", path] => Some((path, mounted.clone(), "memory.max")),
+        [_, controllers, path] if controllers.split(',').any(|name| name == "memory") => {
+            Some((path, mounted.join("memory"), "memory.limit_in_bytes"))
+        }
+        _ => None,
+    })?;
+    // Inside a container the path may be the host's; its own group is the mount then.
+    let own = Path::new(group.trim_start_matches('/'));
+    own.ancestors().filter_map(|above| limit(mount.join(above).join(name))).min()
 }
 
 /// Bytes free for us on the disk that the folder is on.
@@ -108,9 +142,31 @@ mod tests {
     #[test]
     fn both_resources_are_measured() {
         let calm = AlarmConfig { memory_high_watermark: Share::Percent(100), disk_free_limit: Size::bytes(0) };
-        assert!(measure(&calm, Path::new("/")).is_empty());
+        assert!(alarms(&measure(&calm, Path::new("/"))).is_empty());
         let strict = AlarmConfig { memory_high_watermark: Share::Percent(0), disk_free_limit: Size::bytes(u64::MAX) };
-        assert_eq!(measure(&strict, Path::new("/")), [MEMORY, DISK]);
-        assert!(resident().unwrap() < total().unwrap());
+        assert_eq!(alarms(&measure(&strict, Path::new("/"))), [MEMORY, DISK]);
+        assert!(resident().unwrap() < total(Path::new("/")).unwrap());
+    }
+
+    #[test]
+    fn a_control_group_may_leave_less_than_the_machine_has() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("proc/meminfo", "MemTotal:       1000 kB\nMemFree: 1 kB\n");
+        assert_eq!(total(root.path()), Some(1_024_000));
+        write("proc/self/cgroup", "0::/a/b\n");
+        write("sys/fs/cgroup/a/b/memory.max", "max\n");
+        assert_eq!(total(root.path()), Some(1_024_000));
+        write("sys/fs/cgroup/a/memory.max", "5000\n");
+        assert_eq!(total(root.path()), Some(5000));
+        write("proc/self/cgroup", "5:cpu:/x\n4:memory:/x\n");
+        write("sys/fs/cgroup/memory/memory.limit_in_bytes", "7000\n");
+        assert_eq!(total(root.path()), Some(7000));
+        write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(total(root.path()), Some(1_024_000));
     }
 }

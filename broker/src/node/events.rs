@@ -23,12 +23,14 @@ pub(super) struct CatalogEvents {
     shards: Shards,
     /// The queues that the shards know: at first those found on disk.
     known: Mutex<BTreeSet<QueueId>>,
+    /// Told whenever somebody may have lost the right to be connected.
+    users: watch::Sender<()>,
 }
 
 impl CatalogEvents {
-    pub(super) fn new(routes: Arc<Routes>, shards: Shards) -> Self {
+    pub(super) fn new(routes: Arc<Routes>, shards: Shards, users: watch::Sender<()>) -> Self {
         let known = shards.recovered().iter().copied().collect();
-        Self { routes, shards, known: Mutex::new(known) }
+        Self { routes, shards, known: Mutex::new(known), users }
     }
 
     fn queue(&self, state: &State, queue: QueueId) {
@@ -59,6 +61,7 @@ fn rules(queue: &Queue) -> Arc<Rules> {
 impl Observer for CatalogEvents {
     fn reset(&self, state: &State) {
         self.routes.reset(state);
+        self.users.send_replace(());
         // An id that was not given yet is one not yet heard of, not a deleted one (§5.6).
         let gone = |queue: &QueueId| *queue < state.next_queue() && state.queue(*queue).is_none();
         let deleted: Vec<QueueId> = self.known.lock().iter().copied().filter(gone).collect();
@@ -77,6 +80,9 @@ impl Observer for CatalogEvents {
             match change {
                 Change::Queue(queue) => self.queue(state, *queue),
                 Change::QueueDeleted { queue, .. } => self.deleted(*queue),
+                Change::Users => {
+                    self.users.send_replace(());
+                }
                 Change::Node(node, _, boot) => self.shards.catalog(Input::Registered(*node, *boot)),
                 _ => {}
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLockReadGuard;
 use tokio::sync::watch;
 use warren_membership::catalog::{Command, State};
-use warren_membership::{Membership, ProposeError, RaftRole, clock};
+use warren_membership::{Membership, ProposeError, RaftRole, Usage, clock};
 use warren_replication::types::{Epoch, NodeId, Offset, Process, QueueId};
 use warren_shard::step::{Local, QueueStatus};
 
@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::connection::Front;
 use crate::connection::ports::{Broker, Events, Proposal, ProposalError, Routing};
 use crate::management::model::NodeRow;
-use crate::management::{Answer, Cluster, Numbers};
+use crate::management::{Answer, Cluster, Numbers, Resources};
 use crate::peer::Links;
 use crate::routing::Routes;
 use crate::shard::Shards;
@@ -32,6 +32,7 @@ pub(super) struct Node {
     pub(super) routes: Arc<Routes>,
     pub(super) passwords: Passwords,
     pub(super) blocked: watch::Receiver<Option<Arc<str>>>,
+    pub(super) resources: watch::Receiver<Resources>,
     /// Clients are taken.
     pub(super) serving: AtomicBool,
     /// The AMQP side, once it is there.
@@ -83,6 +84,10 @@ impl Broker for Node {
 
     fn propose(&self, command: Command) -> Proposal {
         self.propose(command)
+    }
+
+    fn usage_elsewhere(&self) -> Usage {
+        self.membership.usage_elsewhere()
     }
 
     fn routing(&self) -> Arc<dyn Routing> {
@@ -183,11 +188,15 @@ impl Cluster for Node {
     }
 
     fn numbers(&self) -> Numbers {
+        let front = self.front.get();
         Numbers {
-            connections: self.front.get().map_or(0, |front| front.open_connections() as u64),
+            connections: front.map_or(0, |front| front.registry.connections() as u64),
+            channels: front.map_or(0, |front| front.registry.channels()),
+            tally: front.map(|front| front.tallies.sum()).unwrap_or_default(),
             lease_left: self.membership.lease().borrow().micros_since(clock::now()),
             links_up: self.links.get().map_or(0, |links| links.view().iter().filter(|link| link.up).count() as u64),
-            ..Numbers::default()
+            commits: self.shards.commit_stats(),
+            resources: *self.resources.borrow(),
         }
     }
 }

@@ -3,10 +3,13 @@
 //! - `events.rs` from the catalog, gossip, leases and links to routes and shards
 //! - `wishes.rs` from shards to the catalog
 //! - `handle.rs` what connections and operators see of the node
+//! - `clients.rs` what the other nodes are told of this one's clients, and who of
+//!   these has to go
 //! - `alarms.rs` memory and disk; `settings.rs` from the configuration to the parts
 //! - `first_user.rs` the administrator of a new cluster
 
 mod alarms;
+mod clients;
 mod events;
 mod first_user;
 mod handle;
@@ -34,7 +37,7 @@ use crate::config::Config;
 use crate::connection::Front;
 use crate::connection::ports::{Broker, Routing};
 use crate::listener::Listener;
-use crate::management::{self, Cluster};
+use crate::management::{self, Cluster, Resources};
 use crate::peer::{LinkConfig, Links};
 use crate::policy;
 use crate::routing::Routes;
@@ -108,6 +111,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     })?;
     let routes = Arc::new(Routes::default());
     let (blocked, is_blocked) = watch::channel(None);
+    let (measured, resources) = watch::channel(Resources::default());
     let node = Arc::new(Node {
         membership: membership.clone(),
         shards: shards.clone(),
@@ -115,6 +119,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         routes: Arc::clone(&routes),
         passwords: Passwords::default(),
         blocked: is_blocked,
+        resources,
         serving: AtomicBool::new(false),
         front: OnceLock::new(),
         config,
@@ -124,7 +129,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     // Operators can see why a node does not serve yet.
     tasks.until_failure(management::serve(Arc::clone(&node) as Arc<dyn Cluster>, http));
 
-    let observer = CatalogEvents::new(routes, shards.clone());
+    let (users, users_changed) = watch::channel(());
+    let observer = CatalogEvents::new(routes, shards.clone(), users);
     tokio::pin!(stop);
     tokio::select! {
         joined = membership.join(Arc::new(observer)) => joined?,
@@ -144,7 +150,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let routing = Arc::clone(&node.routes) as Arc<dyn Routing>;
     tasks.spawn(transfer::run(moves, membership.process(), routing, Arc::clone(&node) as Arc<dyn Surroundings>));
     first_user::ensure(&membership, &config.users).await?;
-    tasks.spawn(alarms::watch(membership.clone(), config.alarms.clone(), config.node.data.clone(), blocked));
+    let data = config.node.data.clone();
+    tasks.spawn(alarms::watch(membership.clone(), config.alarms.clone(), data, blocked, measured));
     if let Some(file) = config.policy.file.clone() {
         let memory = policy::memory(&config.node.data);
         tasks.until_failure(policy::watch(Arc::clone(&node) as Arc<dyn Cluster>, file, memory));
@@ -153,7 +160,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     let front = Arc::new(Front::new(Arc::clone(&node) as Arc<dyn Broker>, settings::front(config)));
     // Set once, here.
     let _ = node.front.set(Arc::clone(&front));
-    tasks.spawn(report_load(Arc::clone(&node), Arc::clone(&front)));
+    tasks.spawn(clients::report_load(Arc::clone(&node), Arc::clone(&front)));
+    tasks.spawn(clients::report_usage(Arc::clone(&node), Arc::clone(&front)));
+    tasks.spawn(clients::evict(Arc::clone(&node), Arc::clone(&front), users_changed));
     let closing = CancellationToken::new();
     let clients = tokio::spawn(amqp.run(front, closing.clone()));
     node.serving.store(true, Ordering::Release);
@@ -191,16 +200,6 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
 async fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| NodeError::Address { option, value: address.to_string(), error })
-}
-
-/// Tells the other nodes how much there is to do here, for placement and show.
-async fn report_load(node: Arc<Node>, front: Arc<Front>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(2));
-    loop {
-        ticks.tick().await;
-        let queues_led = node.membership.state().led_by(node.membership.process().node) as u64;
-        node.membership.set_load(warren_membership::Load { queues_led, connections: front.open_connections() as u64 });
-    }
 }
 
 /// Tasks that end with the node.

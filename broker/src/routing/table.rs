@@ -168,7 +168,8 @@ impl Table {
         table
     }
 
-    /// Whether a change can change a route.
+    /// Whether a change can change a route, or whether a user may take it: what
+    /// connections remember under a generation is both.
     pub(super) fn concerns(change: &Change) -> bool {
         match change {
             Change::Vhost(_)
@@ -178,13 +179,11 @@ impl Table {
             | Change::Bound(_)
             | Change::Unbound(_)
             | Change::QueueDeclared(_)
-            | Change::QueueDeleted { .. } => true,
-            Change::Queue(_)
-            | Change::Node(..)
-            | Change::NodeForgotten(_)
-            | Change::Policies
-            | Change::Primaries
-            | Change::Users => false,
+            | Change::QueueDeleted { .. }
+            | Change::Users => true,
+            Change::Queue(_) | Change::Node(..) | Change::NodeForgotten(_) | Change::Policies | Change::Primaries => {
+                false
+            }
         }
     }
 

@@ -113,6 +113,9 @@ fn the_generation_grows_with_what_can_change_a_route() {
     let mut world = World::new();
     let before = world.routes.generation();
     world.apply(&Command::PutUser { name: "u".into(), password_hash: String::new(), tags: BTreeSet::new() });
+    assert_ne!(world.routes.generation(), before, "permissions are remembered under it, too");
+    let before = world.routes.generation();
+    world.apply(&Command::ApplyPolicies { revision: 1, policies: Vec::new() });
     assert_eq!(world.routes.generation(), before);
     world.apply(&queue("q"));
     assert_ne!(world.routes.generation(), before);

@@ -55,6 +55,14 @@ impl State {
             Command::Resign { queue, epoch, version, live, released } => {
                 self.resign(*queue, (*epoch, *version), live, *released, changes)
             }
+            Command::LimitVhost { name, limits } => self.limit_vhost(name, *limits, changes),
+            Command::LimitUser { name, limits } => self.limit_user(name, *limits, changes),
+            Command::SetTopicPermissions { user, vhost, exchange, permissions } => {
+                self.set_topic_permissions(user, vhost, exchange, permissions, changes)
+            }
+            Command::ClearTopicPermissions { user, vhost, exchange } => {
+                self.clear_topic_permissions(user, vhost, exchange.as_deref(), changes)
+            }
             Command::Retire { queue, epoch, version, node } => self.retire(*queue, (*epoch, *version), *node, changes),
         }
     }

@@ -10,9 +10,10 @@ use warren_replication::plan::{Group, Policy};
 use warren_replication::types::{Boot, Epoch, Incarnation, Member, NodeId, Process, QueueId, Version};
 
 use super::kinds::ExchangeKind;
+use super::limits::{UserLimits, VhostLimits};
 use super::nodes::Addresses;
 use super::topology::Destination;
-use super::users::Permissions;
+use super::users::{Permissions, TopicPermissions};
 use super::value::Arguments;
 
 /// A connection of a process: who owns an exclusive queue.
@@ -287,6 +288,41 @@ pub enum Command {
         /// Which node, not the leader's.
         node: NodeId,
     },
+    /// Replace a vhost's limits.
+    LimitVhost {
+        /// Its name.
+        name: String,
+        /// All of them.
+        limits: VhostLimits,
+    },
+    /// Replace a user's limits.
+    LimitUser {
+        /// Its name.
+        name: String,
+        /// All of them.
+        limits: UserLimits,
+    },
+    /// Which routing keys a user may use with a topic exchange.
+    SetTopicPermissions {
+        /// Who.
+        user: String,
+        /// Where.
+        vhost: String,
+        /// The exchange's name; it need not be there.
+        exchange: String,
+        /// What.
+        permissions: TopicPermissions,
+    },
+    /// The user may use all routing keys again: with one topic exchange, or with
+    /// all of the vhost.
+    ClearTopicPermissions {
+        /// Who.
+        user: String,
+        /// Where.
+        vhost: String,
+        /// `None` = all.
+        exchange: Option<String>,
+    },
 }
 
 /// What a command that was taken came to.
@@ -357,7 +393,7 @@ pub enum Change {
     Policies,
     /// A group has another primary, or groups came or went.
     Primaries,
-    /// Users or permissions changed.
+    /// Users, permissions or limits changed.
     Users,
 }
 

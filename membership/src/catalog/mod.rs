@@ -3,7 +3,8 @@
 //! chance, no unordered iteration. Raft, storage and the lease are elsewhere.
 //!
 //! - `command.rs` what can be asked, what comes of it; `refusal.rs` why not
-//! - `nodes.rs` who belongs to the cluster; `users.rs` who may what
+//! - `nodes.rs` who belongs to the cluster; `users.rs` who may what, and
+//!   `limits.rs` how much
 //! - `topology.rs` vhosts and exchanges, `kinds.rs` their types; `bindings.rs`;
 //!   `queues.rs` queues, `arguments.rs` what they may be declared with,
 //!   `streams.rs` the same for streams
@@ -23,6 +24,7 @@ mod bindings;
 pub mod command;
 mod groups;
 pub mod kinds;
+pub mod limits;
 pub mod nodes;
 pub mod pattern;
 pub mod policies;
@@ -40,13 +42,14 @@ pub use command::{
     Bind, BindingChange, Change, Command, DeclareExchange, DeclareQueue, DestinationName, Outcome, Owner,
 };
 pub use kinds::{ExchangeKind, HashOn};
+pub use limits::{UserLimits, VhostLimits};
 pub use nodes::{Addresses, Node};
 pub use pattern::Pattern;
 pub use queues::Queue;
 pub use reconfigure::next_reconfiguration;
 pub use refusal::{Refusal, Resource};
 pub use topology::{Binding, Destination, Exchange, Vhost};
-pub use users::{Permissions, User, Verb};
+pub use users::{Permissions, TopicPermissions, User, Verb};
 pub use value::{Arguments, Value};
 
 /// What the cluster has agreed on.

@@ -38,6 +38,13 @@ impl Pattern {
         compiled.as_ref().is_some_and(|regex| regex.is_match(name))
     }
 
+    /// Whether it lets this name through, as an expression of permissions: an
+    /// empty one is `^$` to RabbitMQ.
+    #[must_use]
+    pub fn allows(&self, name: &str) -> bool {
+        if self.source.is_empty() { name.is_empty() } else { self.is_match(name) }
+    }
+
     /// Why it does not compile, if it does not.
     pub fn check(source: &str) -> Result<(), String> {
         compile(source).map(drop).map_err(|error| error.to_string())

@@ -217,6 +217,7 @@ impl State {
             if is_reserved(&declare.name) && !declare.server_named {
                 return Err(Refusal::Reserved(resource()));
             }
+            self.check_room(&declare.vhost, &declare.name)?;
             arguments::check_queue(declare)?;
             return Ok(None);
         };

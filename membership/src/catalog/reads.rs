@@ -8,7 +8,7 @@ use super::policies::Policies;
 use super::queues::Queue;
 use super::refusal::Refusal;
 use super::topology::{Binding, Exchange, Vhost};
-use super::users::{User, Verb};
+use super::users::{TopicPermissions, User, Verb};
 use super::{Node, Resource, State};
 
 /// The name that RabbitMQ's permissions know the default exchange by.
@@ -97,9 +97,14 @@ impl State {
                 Verb::Read => &permissions.read,
             };
             let name = if name.is_empty() { DEFAULT_EXCHANGE } else { name };
-            // RabbitMQ reads an empty expression as `^$`.
-            !pattern.source().is_empty() && pattern.is_match(name)
+            pattern.allows(name)
         })
+    }
+
+    /// Which routing keys the user may use with a topic exchange; `None` = all.
+    #[must_use]
+    pub fn topic_permissions(&self, user: &str, vhost: &str, exchange: &str) -> Option<&TopicPermissions> {
+        self.users.get(user)?.topics.get(vhost)?.get(exchange)
     }
 
     /// A node by its id.

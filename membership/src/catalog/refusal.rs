@@ -111,6 +111,16 @@ pub enum Refusal {
     /// Publishing to, or declaring of, an exchange type that does not exist.
     #[error("unknown exchange type '{0}'")]
     UnknownExchangeType(String),
+    /// The vhost has as many queues as it may.
+    #[error("cannot declare queue '{queue}': queue limit in vhost '{vhost}' ({limit}) is reached")]
+    QueueLimit {
+        /// Where.
+        vhost: String,
+        /// What would be declared.
+        queue: String,
+        /// How many it may have.
+        limit: u64,
+    },
     /// No live node can hold a replica of the queue now.
     #[error("no node that policy names for {0} is alive")]
     NoReplica(Resource),
@@ -146,6 +156,7 @@ impl Refusal {
             | Self::Stale(_)
             | Self::Node(_)
             | Self::NoReplica(_)
+            | Self::QueueLimit { .. }
             | Self::Policy(_) => (406, "PRECONDITION_FAILED"),
             Self::UnknownExchangeType(_) => (503, "COMMAND_INVALID"),
             Self::UnknownVhost(_) | Self::UnknownUser(_) => (530, "NOT_ALLOWED"),

@@ -9,6 +9,7 @@ use super::State;
 use super::arguments;
 use super::command::{Change, DeclareExchange, Outcome};
 use super::kinds::{self, ExchangeKind};
+use super::limits::VhostLimits;
 use super::refusal::{Refusal, Resource};
 use super::value::{Arguments, Value};
 
@@ -19,6 +20,8 @@ pub struct Vhost {
     pub exchanges: BTreeMap<String, Exchange>,
     /// By name.
     pub queues: BTreeMap<String, QueueId>,
+    /// How much it may use.
+    pub limits: VhostLimits,
 }
 
 /// An exchange with what is bound to it.
@@ -135,6 +138,7 @@ impl State {
         changes.push(Change::VhostDeleted(name.to_owned()));
         for user in self.users.values_mut() {
             user.permissions.remove(name);
+            user.topics.remove(name);
         }
         changes.push(Change::Users);
         Ok(Outcome::Done)

@@ -19,6 +19,11 @@ use crate::error::StoreError;
 /// so that the write batch made of it stays small beside the memtables.
 const COMMIT_BYTES: usize = 16 << 20;
 
+/// Upper bounds of the times that commits are counted by, in microseconds; what
+/// took longer than the last one is counted behind it.
+pub const COMMIT_BOUNDS: [u64; 14] =
+    [100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000];
+
 /// How much a new measurement moves the average: 1/8.
 const EWMA_SHIFT: u32 = 3;
 
@@ -48,6 +53,11 @@ pub struct CommitStats {
     pub average: u64,
     /// The longest.
     pub longest: u64,
+    /// All of them together.
+    pub total: u64,
+    /// Commits by how long they took: up to each of [`COMMIT_BOUNDS`] and longer
+    /// than the one before, and longer than all.
+    pub by_time: [u64; COMMIT_BOUNDS.len() + 1],
     /// How long the commit under way has been running; `None` if none is.
     /// Grows without end while the disk stalls.
     pub running: Option<u64>,
@@ -73,6 +83,8 @@ struct Gauges {
     last: AtomicU64,
     average: AtomicU64,
     longest: AtomicU64,
+    total: AtomicU64,
+    by_time: [AtomicU64; COMMIT_BOUNDS.len() + 1],
     /// When the commit under way began, in microseconds since `origin`, plus
     /// one; 0 = none.
     began: AtomicU64,
@@ -186,6 +198,8 @@ impl Gauges {
             last: zero(),
             average: zero(),
             longest: zero(),
+            total: zero(),
+            by_time: Default::default(),
             began: zero(),
             origin: Instant::now(),
         }
@@ -208,6 +222,8 @@ impl Gauges {
         self.last.store(took, Relaxed);
         self.average.store(average, Relaxed);
         self.longest.fetch_max(took, Relaxed);
+        self.total.fetch_add(took, Relaxed);
+        self.by_time[COMMIT_BOUNDS.partition_point(|bound| *bound < took)].fetch_add(1, Relaxed);
     }
 
     fn read(&self) -> CommitStats {
@@ -222,6 +238,8 @@ impl Gauges {
             last: self.last.load(Relaxed),
             average: self.average.load(Relaxed),
             longest: self.longest.load(Relaxed),
+            total: self.total.load(Relaxed),
+            by_time: std::array::from_fn(|place| self.by_time[place].load(Relaxed)),
             running,
         }
     }

@@ -18,7 +18,7 @@ mod vouched;
 
 pub use database::{Database, Options, open};
 pub use error::StoreError;
-pub use group_commit::{CommitStats, GroupCommit, Submission};
+pub use group_commit::{COMMIT_BOUNDS, CommitStats, GroupCommit, Submission};
 pub use identity::{ClusterId, node_id};
 pub use memory::MemoryStore;
 
