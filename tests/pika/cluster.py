@@ -38,12 +38,21 @@ class Node:
         """kill -9."""
         os.kill(int((self.folder / "pid").read_text()), signal.SIGKILL)
 
-    def run(self) -> subprocess.Popen:
+    def run(self, **environment: str) -> subprocess.Popen:
         """Runs the stopped node, as an operator does."""
         with open(self.folder / "log", "ab") as log:
             config = self.folder / "config.toml"
             return subprocess.Popen([WARREN, "server", "--config", config], stdout=log, stderr=log,
-                                    start_new_session=True)
+                                    start_new_session=True, env=os.environ | environment)
+
+    def warren(self, *arguments: str) -> None:
+        """Runs a command of the operators', asking this node."""
+        subprocess.run([WARREN, *arguments, "--node", self.http], check=True, stdout=subprocess.DEVNULL)
+
+    def rss(self) -> int:
+        """Resident memory in bytes."""
+        pages = pathlib.Path(f"/proc/{(self.folder / 'pid').read_text().strip()}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGESIZE")
 
     def get(self, path: str):
         """Asks the management API as guest."""
@@ -75,9 +84,9 @@ class Cluster:
         subprocess.run([WARREN, "cluster", "up", "--detach", "--data", self.data, *options],
                        check=True, stdout=subprocess.DEVNULL)
 
-    def run(self, node: Node) -> None:
+    def run(self, node: Node, **environment: str) -> None:
         """Runs one stopped node."""
-        self.processes.append(node.run())
+        self.processes.append(node.run(**environment))
 
     def named(self, name: str) -> Node:
         """The node of that name."""
