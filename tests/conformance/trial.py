@@ -22,18 +22,18 @@ class Case(NamedTuple):
     name: str
     run: Callable
     alone: bool
-    needs: str
+    expected: dict | None
 
 
 CASES: dict[str, Case] = {}
 
 
-def case(function=None, *, alone=False, needs=""):
-    """Makes a function a case. `alone`: it changes something for all. `needs`: what the broker must have."""
+def case(function=None, *, alone=False, expected=None):
+    """Makes a function a case. `alone`: it changes something for all. `expected`: what must be seen, where RabbitMQ can't say."""
 
     def register(function):
         name = f"{pathlib.Path(function.__code__.co_filename).stem}/{function.__name__}"
-        CASES[name] = Case(name, function, alone, needs)
+        CASES[name] = Case(name, function, alone, expected)
         return function
 
     return register(function) if function else register
