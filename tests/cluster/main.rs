@@ -6,4 +6,5 @@
 mod forming;
 mod operating;
 mod policies;
+mod primary_backup;
 mod restarting;
