@@ -9,6 +9,7 @@ pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod direct;
 pub mod drill;
 pub mod listener;
 pub mod load;

@@ -3,7 +3,7 @@
 use rand::distr::{Alphanumeric, SampleString};
 use warren_amqp::{Delivery, ShortStr, basic};
 use warren_membership::catalog::Verb;
-use warren_replication::message::{ConsumerSpec, Message};
+use warren_replication::message::{ConsumerSpec, Message, SettleReason};
 use warren_replication::types::{Offset, QueueId};
 use warren_shard::step::Local;
 
@@ -12,6 +12,7 @@ use super::{Channel, Waiting, streams};
 use crate::arguments::value_from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
+use crate::direct;
 
 /// A consumer of this channel.
 #[derive(Debug)]
@@ -43,18 +44,22 @@ pub(super) fn unique_name(prefix: &str) -> String {
     format!("{prefix}-{}", Alphanumeric.sample_string(&mut rand::rng(), 22))
 }
 
+/// The consumer's tag: the client's, or ours if it has none.
+pub(super) fn own_tag(asked: &ShortStr) -> ShortStr {
+    if asked.is_empty() { ShortStr::truncated(&unique_name("amq.ctag")) } else { asked.detached() }
+}
+
 impl Channel {
     pub(super) fn consume(&mut self, ctx: &mut Context, consume: basic::Consume) -> Result<(), Fault> {
         if self.tags.contains_key(consume.consumer_tag.as_bytes()) {
             return Err(Fault::not_allowed(format_args!("attempt to reuse consumer tag '{}'", consume.consumer_tag)));
         }
         let queue_name = self.queue_name(&consume.queue)?.to_owned();
+        if queue_name == direct::QUEUE {
+            return self.consume_replies(ctx, &consume);
+        }
         let queue = self.accessible_queue(ctx, &queue_name, Some(Verb::Read))?;
-        let tag = if consume.consumer_tag.is_empty() {
-            ShortStr::truncated(&unique_name("amq.ctag"))
-        } else {
-            consume.consumer_tag.detached()
-        };
+        let tag = own_tag(&consume.consumer_tag);
         let reading = self.reading(ctx, queue, &queue_name, &consume)?;
         let number = ctx.next_number();
         let spec = ConsumerSpec {
@@ -114,6 +119,7 @@ impl Channel {
     }
 
     pub(super) fn cancel(&mut self, ctx: &mut Context, cancel: &basic::Cancel) -> Result<(), Fault> {
+        self.cancel_replies(ctx, Some(&cancel.consumer_tag));
         let number = self.tags.get(cancel.consumer_tag.as_bytes()).copied();
         if let Some((number, consumer)) = number.and_then(|number| Some((number, self.forget(number)?))) {
             ctx.batch.push(consumer.queue, Local::Cancel(ctx.consumer_key(self.number, number)));
@@ -161,10 +167,10 @@ impl Channel {
             return Ok(());
         };
         let delivery_tag = if no_ack {
-            ctx.batch.settle(queue, offset);
+            ctx.batch.settle(queue, offset, SettleReason::Acked);
             self.unacked.pass()
         } else {
-            self.unacked.hold(Held { queue, offset, consumer: number })
+            self.unacked.hold(Held { queue, offset, consumer: None })
         };
         let ok = basic::GetOk {
             delivery_tag,
@@ -203,7 +209,7 @@ impl Channel {
         let delivery_tag = if consumer.no_ack {
             self.unacked.pass()
         } else {
-            self.unacked.hold(Held { queue, offset, consumer: number })
+            self.unacked.hold(Held { queue, offset, consumer: Some(number) })
         };
         let (exchange, routing_key) = (short(message.exchange), short(message.routing_key));
         let delivery = Delivery {
@@ -235,5 +241,7 @@ fn short(name: bytes::Bytes) -> ShortStr {
 /// The consumer's priority, or the type of what is none.
 fn priority(consume: &basic::Consume) -> Result<i32, &'static str> {
     let Some(value) = consume.arguments.get("x-priority").map(value_from_wire) else { return Ok(0) };
-    value.as_integer().and_then(|priority| i32::try_from(priority).ok()).ok_or(value.kind())
+    // Beyond what fits, all are alike.
+    let clamped = |priority: i64| i32::try_from(priority).unwrap_or(if priority < 0 { i32::MIN } else { i32::MAX });
+    value.as_integer().map(clamped).ok_or(value.kind())
 }

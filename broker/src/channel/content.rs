@@ -2,7 +2,7 @@
 //! body frames as its size needs.
 
 use bytes::{Bytes, BytesMut};
-use warren_amqp::{BASIC, ContentHeader, Method, Payload, basic};
+use warren_amqp::{Arguments as _, BASIC, ContentHeader, Method, Payload, basic};
 
 use crate::connection::fault::Fault;
 
@@ -37,6 +37,9 @@ pub struct Publish {
     /// The body, put together.
     pub body: Bytes,
 }
+
+/// As RabbitMQ says it, also of a body that is longer than its header says.
+const WANTS_BODY: &str = "expected content body, got non content body frame instead";
 
 /// What has come of the next command.
 #[derive(Debug, Default)]
@@ -79,10 +82,9 @@ impl Incoming {
             (Self::Method, _) => Err(Fault::unexpected_frame("expected method frame, got non method frame instead")),
             (Self::Header(_), _) => Err(Fault::unexpected_frame(format_args!(
                 "expected content header for class {BASIC}, got non content header frame instead"
-            ))),
-            (Self::Body(_), _) => {
-                Err(Fault::unexpected_frame("expected content body, got non content body frame instead"))
-            }
+            ))
+            .in_method(basic::Publish::ID)),
+            (Self::Body(_), _) => Err(Fault::unexpected_frame(WANTS_BODY).in_method(basic::Publish::ID)),
         }
     }
 
@@ -96,12 +98,14 @@ impl Incoming {
         if class != BASIC {
             return Err(Fault::unexpected_frame(format_args!(
                 "expected content header for class {BASIC}, got one for class {class} instead"
-            )));
+            ))
+            .in_method(basic::Publish::ID));
         }
         if body_size > max_size {
             return Err(Fault::precondition_failed(format_args!(
                 "message size {body_size} is larger than configured max size {max_size}"
-            )));
+            ))
+            .in_method(basic::Publish::ID));
         }
         if body_size == 0 {
             return Ok(Some(Command::Publish(Publish { method, properties, body: Bytes::new() })));
@@ -112,7 +116,7 @@ impl Incoming {
 
     fn on_body(&mut self, mut partial: Box<Partial>, part: Bytes) -> Result<Option<Command>, Fault> {
         let Some(missing) = partial.missing.checked_sub(part.len() as u64) else {
-            return Err(Fault::frame_error("content body is larger than its header says"));
+            return Err(Fault::unexpected_frame(WANTS_BODY).in_method(basic::Publish::ID));
         };
         partial.missing = missing;
         if missing > 0 {
@@ -179,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn too_much_body_breaks_the_frame_and_too_large_a_message_the_channel() {
+    fn too_much_body_closes_the_connection_and_too_large_a_message_the_channel() {
         let mut incoming = Incoming::default();
         incoming.on_frame(publish(), 100).unwrap();
         incoming.on_frame(header(2), 100).unwrap();
-        assert_eq!(incoming.on_frame(body(b"abc"), 100).unwrap_err().code, ReplyCode::FrameError);
+        assert_eq!(incoming.on_frame(body(b"abc"), 100).unwrap_err().code, ReplyCode::UnexpectedFrame);
         incoming.on_frame(publish(), 100).unwrap();
         let fault = incoming.on_frame(header(101), 100).unwrap_err();
         assert_eq!(fault.text, "PRECONDITION_FAILED - message size 101 is larger than configured max size 100");

@@ -5,8 +5,10 @@
 //!   `confirms.rs` and the answers back
 //! - `consume.rs` consumers, gets and deliveries; `unacked.rs`, `settle.rs` what
 //!   clients hold and give up
+//! - `reply.rs` direct reply-to
 //! - `streams.rs` what of that is otherwise for streams
 //! - `topology.rs` exchanges, queues and bindings
+//! - `tx.rs` transactions: publishes and acknowledgements held until the commit
 //!
 //! Order: a command that must wait (for the catalog, or for a queue's answer)
 //! leaves [`Channel::waiting`] set, and all later commands of the channel are
@@ -16,7 +18,7 @@
 use std::collections::VecDeque;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use warren_amqp::{Arguments as _, Method, Payload, ShortStr, access, basic, channel, confirm};
+use warren_amqp::{Arguments as _, Method, MethodId, Payload, ShortStr, access, basic, channel, confirm};
 use warren_replication::types::{QueueId, Session};
 use warren_shard::step::{Local, ToChannel};
 
@@ -27,16 +29,21 @@ pub mod confirms;
 pub mod consume;
 pub mod content;
 pub mod publish;
+mod reply;
 pub mod routes;
 pub mod settle;
 pub mod streams;
 pub mod topology;
+mod tx;
 pub mod unacked;
 
 use confirms::{Answer, ConfirmBook};
 use consume::{Consumer, Parked};
 use content::{Command, Incoming};
+use publish::Checked;
+use reply::Requester;
 use topology::{AfterAgreement, AfterCount};
+use tx::Transaction;
 use unacked::Unacked;
 
 /// An open channel.
@@ -50,8 +57,12 @@ pub struct Channel {
     /// Whether the connection knows that confirms are due.
     is_confirming: bool,
     unacked: Unacked,
+    /// After `tx.select`: what the next commit does.
+    transaction: Option<Box<Transaction>>,
     consumers: FxHashMap<u64, Consumer>,
     tags: FxHashMap<ShortStr, u64>,
+    /// Its consumer of direct replies.
+    requester: Option<Requester>,
     /// For consumers to come (`basic.qos`).
     prefetch: u32,
     /// For the channel as a whole (`basic.qos` with `global`), 0 = no limit.
@@ -66,9 +77,11 @@ pub struct Channel {
     last_queue: String,
     /// Queues to be told when the channel closes.
     queues: FxHashSet<QueueId>,
-    /// The properties that were found good last: publishers repeat them.
-    good_properties: bytes::Bytes,
+    /// The properties that were looked at last: publishers repeat them.
+    checked: Checked,
     waiting: Option<Waiting>,
+    /// The last method executed, whose answer may be what is awaited.
+    method: MethodId,
     deferred: VecDeque<Command>,
     /// The client has closed it.
     is_closed: bool,
@@ -77,11 +90,32 @@ pub struct Channel {
 /// The answer that the channel's next command waits for.
 #[derive(Debug)]
 pub(crate) enum Waiting {
-    Agreement { proposal: u64, then: AfterAgreement },
-    Attach { consumer: u64, nowait: bool },
-    Get { get: u64, no_ack: bool, queue: String },
-    Purge { request: u64, nowait: bool, queue: String },
-    Count { request: u64, then: AfterCount },
+    Agreement {
+        proposal: u64,
+        then: AfterAgreement,
+    },
+    Attach {
+        consumer: u64,
+        nowait: bool,
+    },
+    Get {
+        get: u64,
+        no_ack: bool,
+        queue: String,
+    },
+    Purge {
+        request: u64,
+        nowait: bool,
+        queue: String,
+    },
+    Count {
+        request: u64,
+        then: AfterCount,
+    },
+    /// A commit's publishes; whether a queue has refused one.
+    Commit {
+        refused: bool,
+    },
 }
 
 impl Channel {
@@ -99,8 +133,10 @@ impl Channel {
             confirms: ConfirmBook::new(ctx.first_sequence),
             is_confirming: false,
             unacked: Unacked::default(),
+            transaction: None,
             consumers: FxHashMap::default(),
             tags: FxHashMap::default(),
+            requester: None,
             prefetch: 0,
             channel_prefetch: 0,
             parked: VecDeque::new(),
@@ -108,8 +144,9 @@ impl Channel {
             scratch: bytes::BytesMut::new(),
             last_queue: String::new(),
             queues: FxHashSet::default(),
-            good_properties: bytes::Bytes::new(),
+            checked: Checked::default(),
             waiting: None,
+            method: MethodId::default(),
             deferred: VecDeque::new(),
             is_closed: false,
         }
@@ -135,15 +172,10 @@ impl Channel {
     /// # Errors
     /// What closes the channel or the connection.
     pub fn on_event(&mut self, ctx: &mut Context, event: ToChannel) -> Result<(), Fault> {
+        let method = self.method;
         match event {
-            ToChannel::Confirmed(queue, ranges) => {
-                self.on_answered(ctx, queue, &ranges, true);
-                Ok(())
-            }
-            ToChannel::Refused(queue, ranges) => {
-                self.on_answered(ctx, queue, &ranges, false);
-                Ok(())
-            }
+            ToChannel::Confirmed(queue, ranges) => self.on_answered(ctx, queue, &ranges, true),
+            ToChannel::Refused(queue, ranges) => self.on_answered(ctx, queue, &ranges, false),
             ToChannel::Deliver { queue, consumer, offset, redelivered, message } => {
                 self.on_delivery(ctx, consumer, Parked { consumer, queue, offset, redelivered, message });
                 Ok(())
@@ -158,7 +190,8 @@ impl Channel {
             ToChannel::Purged { request, messages } => self.on_purged(ctx, request, messages),
             ToChannel::Counted { request, ready, consumers } => self.on_counted(ctx, request, ready, consumers),
             ToChannel::Gone { request } => self.on_gone(ctx, request),
-        }?;
+        }
+        .map_err(|fault| fault.in_method(method))?;
         self.resume(ctx)
     }
 
@@ -169,7 +202,8 @@ impl Channel {
     pub fn on_agreed(&mut self, ctx: &mut Context, agreed: Agreed) -> Result<(), Fault> {
         match self.waiting.take() {
             Some(Waiting::Agreement { proposal, then }) if proposal == agreed.proposal => {
-                self.after_agreement(ctx, then, agreed.result)?;
+                let method = self.method;
+                self.after_agreement(ctx, then, agreed.result).map_err(|fault| fault.in_method(method))?;
             }
             other => self.waiting = other,
         }
@@ -189,7 +223,8 @@ impl Channel {
     }
 
     /// The channel ends, by whatever cause: queues take back what it holds.
-    pub fn close(self, ctx: &mut Context) {
+    pub fn close(mut self, ctx: &mut Context) {
+        self.cancel_replies(ctx, None);
         ctx.seat.close_channel();
         ctx.tally.channels_closed += 1;
         ctx.unanswered.messages -= self.confirms.waiting();
@@ -231,6 +266,7 @@ impl Channel {
             }
             Command::Method(method) => {
                 let id = method.id();
+                self.method = id;
                 self.on_method(ctx, method).map_err(|fault| fault.in_method(id))
             }
         }
@@ -238,7 +274,7 @@ impl Channel {
 
     fn on_method(&mut self, ctx: &mut Context, method: Method) -> Result<(), Fault> {
         match method {
-            Method::BasicAck(ack) => self.settle(ctx, ack.delivery_tag, ack.multiple, settle::Fate::Done),
+            Method::BasicAck(ack) => self.settle(ctx, ack.delivery_tag, ack.multiple, settle::Fate::Acked),
             Method::BasicNack(nack) => {
                 self.settle(ctx, nack.delivery_tag, nack.multiple, settle::Fate::rejected(nack.requeue))
             }
@@ -260,21 +296,22 @@ impl Channel {
             Method::QueueBind(bind) => self.bind_queue(ctx, &bind),
             Method::QueueUnbind(unbind) => self.unbind_queue(ctx, &unbind),
             Method::QueuePurge(purge) => self.purge_queue(ctx, &purge),
+            Method::ConfirmSelect(_) if self.transaction.is_some() => {
+                Err(Fault::precondition_failed("cannot switch from tx to confirm mode"))
+            }
             Method::ConfirmSelect(select) => {
                 self.confirms.select();
                 ctx.reply(self.number, select.nowait, &confirm::SelectOk);
                 Ok(())
             }
-            Method::TxSelect(_) | Method::TxCommit(_) | Method::TxRollback(_) => {
-                Err(Fault::not_implemented("transactions are not supported"))
-            }
+            Method::TxSelect(_) => self.select_transactions(ctx),
+            Method::TxCommit(_) => self.commit(ctx),
+            Method::TxRollback(_) => self.roll_back(ctx),
             Method::ChannelFlow(channel::Flow { active: true }) => {
                 ctx.reply(self.number, false, &channel::FlowOk { active: true });
                 Ok(())
             }
             Method::ChannelFlow(channel::Flow { active: false }) => Err(Fault::not_implemented("active=false")),
-            // Of the client's side of a server's flow, or of a cancel: nothing to do.
-            Method::ChannelFlowOk(_) | Method::BasicCancelOk(_) => Ok(()),
             Method::AccessRequest(_) => {
                 ctx.reply(self.number, false, &access::RequestOk { ticket: 1 });
                 Ok(())

@@ -1,37 +1,99 @@
 //! `basic.publish`: from a whole message to the queues that it reaches, and the
 //! queues' answers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use tracing::debug;
 use warren_amqp::{Properties, ReplyCode, ShortStr, basic};
 use warren_replication::message::Message;
 use warren_replication::types::QueueId;
 
-use super::Channel;
 use super::content::Publish;
+use super::{Channel, Waiting};
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
+use crate::direct::{self, Address};
+use crate::routing::{sender_selected, without_bcc};
 
 /// What a publish costs its connection's budget besides its octets.
 const OVERHEAD: usize = 128;
 const NO_ROUTE: ShortStr = ShortStr::from_static("NO_ROUTE");
 
+/// A publish whose queues are known.
+#[derive(Debug)]
+pub(super) struct Routed {
+    pub(super) targets: Arc<[QueueId]>,
+    /// Requesters whom it answers.
+    pub(super) replies: Vec<Address>,
+    pub(super) publish: Publish,
+}
+
 impl Channel {
     pub(super) fn publish(&mut self, ctx: &mut Context, publish: Publish) -> Result<(), Fault> {
-        let Publish { method, properties, body } = publish;
+        let Publish { method, mut properties, body } = publish;
         ctx.publishes = true;
         ctx.tally.published += 1;
         if method.immediate {
             return Err(Fault::not_implemented("immediate=true"));
         }
         let parsed = || Properties::parse(&properties).ok();
-        let targets =
+        let mut targets =
             ctx.routes.find(&*ctx.front.broker, &ctx.access, &method.exchange, &method.routing_key, parsed)?;
-        if properties != self.good_properties {
-            check(&properties, &ctx.access.user)?;
+        if properties != self.checked.properties {
+            let asks = check(&properties, &ctx.access.user)?;
             // The first word are flags; what is short is copied rather than
             // keeping a read buffer alive.
-            self.good_properties = Bytes::copy_from_slice(&properties);
+            self.checked = Checked { properties: Bytes::copy_from_slice(&properties), asks };
         }
+        let mut replies = Vec::new();
+        if method.exchange.is_empty() {
+            replies.extend(Address::parse(method.routing_key.as_bytes()));
+        }
+        if self.checked.asks != Asks::default() {
+            (targets, properties) = self.arrange(ctx, &method, &properties, targets, &mut replies)?;
+        }
+        let routed = Routed { targets, replies, publish: Publish { method, properties, body } };
+        match &mut self.transaction {
+            None => self.send(ctx, routed),
+            Some(transaction) => transaction.publish(routed, ctx.front.settings.transaction_budget)?,
+        }
+        Ok(())
+    }
+
+    /// What its properties ask for beside the ordinary: further routing keys (`CC`
+    /// and `BCC`, of which the second is not passed on), an address for replies.
+    fn arrange(
+        &self,
+        ctx: &mut Context,
+        method: &basic::Publish,
+        properties: &Bytes,
+        mut targets: Arc<[QueueId]>,
+        replies: &mut Vec<Address>,
+    ) -> Result<(Arc<[QueueId]>, Bytes), Fault> {
+        let mut parsed = parse(properties)?;
+        if self.checked.asks.reply {
+            parsed = parse(&self.addressed(&parsed)?)?;
+        }
+        let headers = parsed.headers().filter(|_| self.checked.asks.copies);
+        let Some(headers) = headers else { return Ok((targets, parsed.as_bytes().clone())) };
+        let selected = sender_selected(&headers).map_err(Fault::precondition_failed)?;
+        if method.exchange.is_empty() {
+            replies.extend(selected.iter().filter_map(|key| Address::parse(key)));
+            replies.sort_unstable();
+            replies.dedup();
+        }
+        let keys: Vec<&str> = std::iter::once(method.routing_key.as_str())
+            .chain(selected.iter().filter_map(|key| std::str::from_utf8(key).ok()))
+            .collect();
+        targets = ctx.routes.find_all(&ctx.access, &method.exchange, &keys, &parsed)?;
+        let shown = without_bcc(&parsed).unwrap_or_else(|| parsed.as_bytes().clone());
+        Ok((targets, shown))
+    }
+
+    /// Sends a publish to its queues, or back.
+    pub(super) fn send(&mut self, ctx: &mut Context, routed: Routed) {
+        let Routed { targets, replies, publish: Publish { method, properties, body } } = routed;
         if targets.is_empty() && method.mandatory {
             ctx.tally.returned += 1;
             let returned = basic::Return {
@@ -48,6 +110,7 @@ impl Channel {
             properties,
             body,
         };
+        ctx.replies.extend(replies.into_iter().map(|address| (address, message.clone())));
         let before = (self.confirms.waiting(), self.confirms.weight());
         let sequence = self.confirms.publish(&targets, message.weight() + OVERHEAD);
         ctx.unanswered.messages += self.confirms.waiting() - before.0;
@@ -59,7 +122,6 @@ impl Channel {
             }
             self.publish_to(ctx, *last, sequence, message);
         }
-        Ok(())
     }
 
     fn publish_to(&mut self, ctx: &mut Context, queue: QueueId, sequence: u64, message: Message) {
@@ -68,12 +130,25 @@ impl Channel {
     }
 
     /// A queue answered publishes.
-    pub(super) fn on_answered(&mut self, ctx: &mut Context, queue: QueueId, ranges: &[(u64, u64)], kept: bool) {
+    ///
+    /// # Errors
+    /// One of a commit's was refused.
+    pub(super) fn on_answered(
+        &mut self,
+        ctx: &mut Context,
+        queue: QueueId,
+        ranges: &[(u64, u64)],
+        kept: bool,
+    ) -> Result<(), Fault> {
         let before = (self.confirms.waiting(), self.confirms.weight());
         self.confirms.answered(queue, ranges, kept);
         ctx.unanswered.messages -= before.0 - self.confirms.waiting();
         ctx.unanswered.bytes -= before.1 - self.confirms.weight();
         self.note_due(ctx);
+        match self.waiting {
+            Some(Waiting::Commit { refused }) => self.committed(ctx, refused || !kept),
+            _ => Ok(()),
+        }
     }
 
     fn note_due(&mut self, ctx: &mut Context) {
@@ -84,11 +159,36 @@ impl Channel {
     }
 }
 
+/// The properties looked at last, and what they ask for.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    properties: Bytes,
+    asks: Asks,
+}
+
+/// What properties may ask for beside the ordinary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asks {
+    /// `reply-to` names the pseudo-queue.
+    reply: bool,
+    /// There is a header of [`COPIES`].
+    copies: bool,
+}
+
+/// Headers with further routing keys.
+const COPIES: [&str; 2] = ["CC", "BCC"];
+
+fn parse(properties: &Bytes) -> Result<Properties, Fault> {
+    Properties::parse(properties).map_err(|error| {
+        debug!(%error, "cannot decode content properties");
+        Fault::crash()
+    })
+}
+
 /// Properties must be readable, an expiration a number, and a user id the
 /// user's own.
-fn check(properties: &Bytes, user: &str) -> Result<(), Fault> {
-    let properties = Properties::parse(properties)
-        .map_err(|error| Fault::new(error.reply_code(), format_args!("cannot decode content properties: {error}")))?;
+fn check(properties: &Bytes, user: &str) -> Result<Asks, Fault> {
+    let properties = parse(properties)?;
     if let Some(expiration) = properties.expiration() {
         let text = String::from_utf8_lossy(&expiration);
         if let Some(why) = expiration_error(&text) {
@@ -96,12 +196,19 @@ fn check(properties: &Bytes, user: &str) -> Result<(), Fault> {
         }
     }
     match properties.user_id() {
-        Some(named) if named != user.as_bytes() => Err(Fault::precondition_failed(format_args!(
-            "user_id property set to '{}' but authenticated user was '{user}'",
-            String::from_utf8_lossy(&named)
-        ))),
-        _ => Ok(()),
+        Some(named) if named != user.as_bytes() => {
+            return Err(Fault::precondition_failed(format_args!(
+                "user_id property set to '{}' but authenticated user was '{user}'",
+                String::from_utf8_lossy(&named)
+            )));
+        }
+        _ => {}
     }
+    let headers = properties.headers();
+    Ok(Asks {
+        reply: properties.reply_to().is_some_and(|queue| queue == direct::QUEUE),
+        copies: headers.is_some_and(|headers| headers.iter().any(|(name, _)| COPIES.iter().any(|copy| name == *copy))),
+    })
 }
 
 /// Ten years: the longest time to live, in milliseconds.
@@ -109,7 +216,8 @@ const MOST_EXPIRATION: u64 = 315_360_000_000;
 
 /// What is wrong with an expiration, in RabbitMQ's words.
 fn expiration_error(text: &str) -> Option<String> {
-    let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let negative = text.starts_with('-');
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let end = unsigned.find(|c: char| !c.is_ascii_digit()).unwrap_or(unsigned.len());
     match unsigned.split_at(end) {
         ("", _) => Some("no_integer".to_owned()),
@@ -135,7 +243,7 @@ mod tests {
     fn properties_are_refused_for_what_is_wrong_with_them() {
         let good =
             PropertiesBuilder { user_id: Some("me".into()), expiration: Some("60000".into()), ..Default::default() };
-        assert_eq!(check(&good.encode(), "me"), Ok(()));
+        assert_eq!(check(&good.encode(), "me"), Ok(Asks::default()));
         let text = check(&good.encode(), "you").unwrap_err().text;
         assert_eq!(text, "PRECONDITION_FAILED - user_id property set to 'me' but authenticated user was 'you'");
         for (bad, why) in [
@@ -149,8 +257,10 @@ mod tests {
             let text = check(&properties.encode(), "me").unwrap_err().text;
             assert_eq!(text, format!("PRECONDITION_FAILED - invalid expiration '{bad}': {why}"));
         }
-        assert_eq!((expiration_error("0"), expiration_error("315360000000")), (None, None));
+        for good in ["0", "-0", "+5", "315360000000"] {
+            assert_eq!(expiration_error(good), None);
+        }
         let cut = PropertiesBuilder { app_id: Some("warren".into()), ..Default::default() }.encode();
-        assert!(check(&cut.slice(..cut.len() - 1), "me").unwrap_err().code.is_hard());
+        assert_eq!(check(&cut.slice(..cut.len() - 1), "me"), Err(Fault::crash()));
     }
 }

@@ -95,6 +95,23 @@ impl Routes {
         Ok(targets)
     }
 
+    /// The queues that a publish with several routing keys reaches, from an exchange
+    /// that [`Routes::find`] has found.
+    ///
+    /// # Errors
+    /// There is no such exchange any more.
+    pub fn find_all(
+        &self,
+        access: &Access,
+        exchange: &ShortStr,
+        routing_keys: &[&str],
+        properties: &Properties,
+    ) -> Result<Arc<[QueueId]>, Fault> {
+        let found = self.routing.route(&access.vhost, exchange.as_str(), routing_keys, Some(properties));
+        let found = found.ok_or_else(|| Refusal::NotFound(Resource::exchange(&access.vhost, exchange.as_str())))?;
+        Ok(found.into())
+    }
+
     fn admit(&mut self, broker: &dyn Broker, access: &Access, exchange: &ShortStr) -> Result<(), Fault> {
         let name = exchange.as_str();
         let limits_topics = {

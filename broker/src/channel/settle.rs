@@ -2,6 +2,7 @@
 //! prefetch that settling makes room in.
 
 use warren_amqp::basic;
+use warren_replication::message::SettleReason;
 
 use super::Channel;
 use super::unacked::{Held, UnknownTag};
@@ -12,9 +13,9 @@ use crate::connection::fault::Fault;
 /// What becomes of a message that a client gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Acknowledged: it leaves its queue.
-    Done,
-    /// Given up for good: it leaves its queue.
+    /// It leaves its queue.
+    Acked,
+    /// It leaves its queue, for a dead-letter exchange if there is one.
     Rejected,
     /// It goes back to its place.
     Requeued,
@@ -27,7 +28,8 @@ impl Fate {
 
     pub(super) fn meet(self, batch: &mut Batch, held: Held) {
         match self {
-            Self::Done | Self::Rejected => batch.settle(held.queue, held.offset),
+            Self::Acked => batch.settle(held.queue, held.offset, SettleReason::Acked),
+            Self::Rejected => batch.settle(held.queue, held.offset, SettleReason::Rejected),
             Self::Requeued => batch.give_back(held.queue, held.offset),
         }
     }
@@ -41,9 +43,14 @@ impl From<UnknownTag> for Fault {
 
 impl Channel {
     pub(super) fn settle(&mut self, ctx: &mut Context, tag: u64, multiple: bool, fate: Fate) -> Result<(), Fault> {
+        if let Some(transaction) = &mut self.transaction {
+            // Counted as held until the commit: no room is made yet.
+            self.unacked.take(tag, multiple, |tag, held| transaction.settle(tag, held, fate))?;
+            return Ok(());
+        }
         let before = self.unacked.len();
         if self.streams.is_empty() {
-            self.unacked.take(tag, multiple, |held| fate.meet(&mut ctx.batch, held))?;
+            self.unacked.take(tag, multiple, |_, held| fate.meet(&mut ctx.batch, held))?;
         } else {
             self.settle_among_streams(ctx, tag, multiple, fate)?;
         }
@@ -62,7 +69,7 @@ impl Channel {
         }
         self.refuse_to_recover(ctx)?;
         ctx.tally.requeued += self.unacked.len() as u64;
-        self.unacked.take_all(|held| Fate::Requeued.meet(&mut ctx.batch, held));
+        self.unacked.take_all(|_, held| Fate::Requeued.meet(&mut ctx.batch, held));
         ctx.reply(self.number, !wants_answer, &basic::RecoverOk);
         self.release_parked(ctx);
         Ok(())
@@ -84,13 +91,15 @@ impl Channel {
         Ok(())
     }
 
-    /// Whether the client may hold another message on this channel.
+    /// Whether the client may hold another message on this channel. As in
+    /// RabbitMQ, what it has got by `basic.get` does not count.
     pub(super) fn has_room(&self) -> bool {
-        self.channel_prefetch == 0 || self.unacked.len() < self.channel_prefetch as usize
+        let settling = self.transaction.as_ref().map_or(0, |transaction| transaction.of_consumers());
+        self.channel_prefetch == 0 || self.unacked.of_consumers() + settling < self.channel_prefetch as usize
     }
 
     /// Sends parked deliveries while there is room for them.
-    fn release_parked(&mut self, ctx: &mut Context) {
+    pub(super) fn release_parked(&mut self, ctx: &mut Context) {
         while self.has_room() {
             let Some(parked) = self.parked.pop_front() else { break };
             self.deliver(ctx, parked);

@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustc_hash::FxHashMap;
 use warren_amqp::{basic, with_long_header};
 use warren_membership::catalog::Value;
 use warren_membership::catalog::streams::parse_age;
@@ -14,6 +15,7 @@ use warren_replication::types::{Offset, QueueId};
 use super::Channel;
 use super::consume::Parked;
 use super::settle::Fate;
+use super::unacked::Held;
 use crate::arguments::value_from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
@@ -100,15 +102,27 @@ impl Channel {
     ) -> Result<(), Fault> {
         let (streams, number) = (&self.streams, self.number);
         let mut refused = None;
-        self.unacked.take(tag, multiple, |held| match streams.get(&held.queue) {
-            None => fate.meet(&mut ctx.batch, held),
-            Some(_) if fate == Fate::Done => {
-                let consumer = ctx.consumer_key(number, held.consumer);
-                ctx.batch.credit(held.queue, consumer);
-            }
-            Some(name) => refused = Some(name),
+        self.unacked.take(tag, multiple, |_, held| {
+            refused = refused.take().or(meet(streams, ctx, number, held, fate));
         })?;
-        match refused {
+        self.refused_settle(ctx, refused.cloned().as_deref())
+    }
+
+    /// The same for what a transaction settles.
+    pub(super) fn settle_of_transaction(
+        &self,
+        ctx: &mut Context,
+        settles: impl IntoIterator<Item = (Held, Fate)>,
+    ) -> Result<(), Fault> {
+        let mut refused = None;
+        for (held, fate) in settles {
+            refused = refused.or(meet(&self.streams, ctx, self.number, held, fate));
+        }
+        self.refused_settle(ctx, refused.map(String::as_str))
+    }
+
+    fn refused_settle(&self, ctx: &Context, stream: Option<&str>) -> Result<(), Fault> {
+        match stream {
             Some(name) => Err(unsupported("basic.nack and basic.reject", ctx.access.queue(name))),
             None => Ok(()),
         }
@@ -124,6 +138,24 @@ impl Channel {
             None => Ok(()),
         }
     }
+}
+
+/// Does what was decided of a delivery; the stream's name, if it refuses that.
+fn meet<'a>(
+    streams: &'a FxHashMap<QueueId, String>,
+    ctx: &mut Context,
+    channel: u16,
+    held: Held,
+    fate: Fate,
+) -> Option<&'a String> {
+    match (streams.get(&held.queue), held.consumer) {
+        (None, _) => fate.meet(&mut ctx.batch, held),
+        (Some(_), Some(consumer)) if fate == Fate::Acked => {
+            ctx.batch.credit(held.queue, ctx.consumer_key(channel, consumer));
+        }
+        (refused, _) => return refused,
+    }
+    None
 }
 
 /// `x-stream-offset`, or what of it cannot be understood, as RabbitMQ prints it.

@@ -16,6 +16,7 @@ use crate::arguments::from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 use crate::connection::ports::ProposalError;
+use crate::direct::Address;
 
 /// What follows when the catalog has agreed.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) enum AfterAgreement {
     Reply(Option<TopologyOk>),
     /// `queue.declare-ok`, with counts if the queue was there.
     QueueDeclared { name: String, nowait: bool },
+    /// `queue.declare-ok` for an address of direct reply-to.
+    AddressFound { name: String, nowait: bool },
     /// `queue.delete-ok`.
     QueueDeleted { messages: u32, nowait: bool },
 }
@@ -70,6 +73,9 @@ impl Channel {
             ctx.broker().catalog().exchange(&vhost, &name)?;
             self.topology_ok(ctx, ok);
             return Ok(());
+        }
+        if declare.kind.is_empty() {
+            return Err(Fault::command_invalid("invalid exchange type ''"));
         }
         let kind = ExchangeKind::parse(declare.kind.as_str())
             .ok_or_else(|| Refusal::UnknownExchangeType(declare.kind.as_str().to_owned()))?;
@@ -159,6 +165,10 @@ impl Channel {
 
     pub(super) fn declare_queue(&mut self, ctx: &mut Context, declare: &queue::Declare) -> Result<(), Fault> {
         let asked = stripped(&declare.queue);
+        if Address::is_reserved(&asked) {
+            self.declare_address(ctx, asked, declare.nowait);
+            return Ok(());
+        }
         if declare.passive {
             let queue = self.accessible_queue(ctx, &asked, None)?;
             return self.declared_before(ctx, queue, asked, declare.nowait);
@@ -380,6 +390,10 @@ impl Channel {
         };
         match then {
             AfterAgreement::Reply(ok) => self.topology_ok(ctx, ok),
+            AfterAgreement::AddressFound { name, nowait } => {
+                self.declare_ok(ctx, nowait, &name, 0, 1);
+                self.last_queue = name;
+            }
             AfterAgreement::QueueDeleted { messages, nowait } => {
                 ctx.reply(self.number, nowait, &queue::DeleteOk { message_count: messages });
             }

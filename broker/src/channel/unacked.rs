@@ -12,8 +12,8 @@ pub struct Held {
     pub queue: QueueId,
     /// Which.
     pub offset: Offset,
-    /// The consumer's number, or the `basic.get`'s.
-    pub consumer: u64,
+    /// The consumer's number; `None` = it was got.
+    pub consumer: Option<u64>,
 }
 
 /// The client named a tag that it does not hold (406).
@@ -27,6 +27,8 @@ pub struct Unacked {
     /// Ascending tags; `None` = settled out of turn, swept when they are many.
     entries: VecDeque<(u64, Option<Held>)>,
     held: usize,
+    /// Those of them that consumers were given.
+    of_consumers: usize,
 }
 
 impl Unacked {
@@ -40,14 +42,26 @@ impl Unacked {
     pub fn hold(&mut self, held: Held) -> u64 {
         let tag = self.pass();
         self.entries.push_back((tag, Some(held)));
-        self.held += 1;
+        self.count(held);
         tag
+    }
+
+    /// The tag given last.
+    #[must_use]
+    pub fn last_tag(&self) -> u64 {
+        self.last_tag
     }
 
     /// How many the client holds.
     #[must_use]
     pub fn len(&self) -> usize {
         self.held
+    }
+
+    /// How many it holds for consumers.
+    #[must_use]
+    pub fn of_consumers(&self) -> usize {
+        self.of_consumers
     }
 
     /// Whether the client holds nothing.
@@ -61,7 +75,7 @@ impl Unacked {
     ///
     /// # Errors
     /// The tag is not held; nothing is taken.
-    pub fn take(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(Held)) -> Result<(), UnknownTag> {
+    pub fn take(&mut self, tag: u64, multiple: bool, mut each: impl FnMut(u64, Held)) -> Result<(), UnknownTag> {
         if multiple && tag == 0 {
             self.take_all(each);
             return Ok(());
@@ -71,13 +85,15 @@ impl Unacked {
             return Err(UnknownTag(tag));
         }
         if multiple {
-            for held in self.entries.drain(..=place).filter_map(|(_, held)| held) {
+            for (tag, held) in self.entries.drain(..=place).filter_map(|(tag, held)| Some((tag, held?))) {
                 self.held -= 1;
-                each(held);
+                self.of_consumers -= usize::from(held.consumer.is_some());
+                each(tag, held);
             }
         } else if let Some(held) = self.entries[place].1.take() {
             self.held -= 1;
-            each(held);
+            self.of_consumers -= usize::from(held.consumer.is_some());
+            each(tag, held);
         }
         self.sweep();
         Ok(())
@@ -89,9 +105,26 @@ impl Unacked {
     }
 
     /// Takes everything (`basic.recover`).
-    pub fn take_all(&mut self, each: impl FnMut(Held)) {
+    pub fn take_all(&mut self, mut each: impl FnMut(u64, Held)) {
         self.held = 0;
-        self.entries.drain(..).filter_map(|(_, held)| held).for_each(each);
+        self.of_consumers = 0;
+        self.entries.drain(..).filter_map(|(tag, held)| Some((tag, held?))).for_each(|(tag, held)| each(tag, held));
+    }
+
+    /// Gives back what was taken, under its tags (`tx.rollback`).
+    pub fn put_back(&mut self, taken: impl IntoIterator<Item = (u64, Held)>) {
+        self.entries.retain(|(_, held)| held.is_some());
+        for (tag, held) in taken {
+            self.entries.push_back((tag, Some(held)));
+            self.count(held);
+        }
+        self.entries.make_contiguous().sort_unstable_by_key(|&(tag, _)| tag);
+    }
+
+    /// The client holds one more.
+    fn count(&mut self, held: Held) {
+        self.held += 1;
+        self.of_consumers += usize::from(held.consumer.is_some());
     }
 
     /// Drops settled places: at the front at once, others when they are the most.
@@ -115,12 +148,12 @@ mod tests {
     use super::*;
 
     fn held(offset: u64) -> Held {
-        Held { queue: QueueId(1), offset: Offset(offset), consumer: 1 }
+        Held { queue: QueueId(1), offset: Offset(offset), consumer: offset.is_multiple_of(2).then_some(1) }
     }
 
     fn take(book: &mut Unacked, tag: u64, multiple: bool) -> Result<Vec<u64>, UnknownTag> {
         let mut out = Vec::new();
-        book.take(tag, multiple, |held| out.push(held.offset.0)).map(|()| out)
+        book.take(tag, multiple, |_, held| out.push(held.offset.0)).map(|()| out)
     }
 
     #[test]
@@ -144,6 +177,21 @@ mod tests {
         assert_eq!(book.hold(held(1)), 2);
         assert_eq!(take(&mut book, 1, false), Err(UnknownTag(1)));
         assert_eq!(book.len(), 1);
+    }
+
+    #[test]
+    fn what_is_put_back_is_held_under_its_tags_again() {
+        let mut book = Unacked::default();
+        for offset in 10..15 {
+            book.hold(held(offset));
+        }
+        let mut taken = Vec::new();
+        book.take(4, false, |tag, held| taken.push((tag, held))).unwrap();
+        book.take(2, true, |tag, held| taken.push((tag, held))).unwrap();
+        assert_eq!((book.len(), book.of_consumers()), (2, 2));
+        book.put_back(taken);
+        assert_eq!((book.len(), book.of_consumers()), (5, 3));
+        assert_eq!(take(&mut book, 5, true), Ok(vec![10, 11, 12, 13, 14]));
     }
 
     proptest! {
@@ -175,6 +223,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(book.len(), model.len());
+                prop_assert_eq!(book.of_consumers(), model.values().filter(|offset| offset.is_multiple_of(2)).count());
                 prop_assert!(book.entries.len() <= 64.max(2 * book.len() + 1));
             }
         }

@@ -19,7 +19,7 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Publish(u16),
-    Settle,
+    Settle(SettleReason),
     Return,
     Written(u64),
     Credit(u64),
@@ -37,8 +37,8 @@ impl Batch {
     }
 
     /// A message is done with.
-    pub fn settle(&mut self, queue: QueueId, offset: Offset) {
-        let word = self.joined(queue, Kind::Settle, || Local::Settle(Vec::new(), SettleReason::Acked));
+    pub fn settle(&mut self, queue: QueueId, offset: Offset, reason: SettleReason) {
+        let word = self.joined(queue, Kind::Settle(reason), || Local::Settle(Vec::new(), reason));
         if let Local::Settle(offsets, _) = word {
             offsets.push(offset);
         }
@@ -137,13 +137,15 @@ mod tests {
     #[test]
     fn nothing_moves_before_another_word() {
         let mut batch = Batch::default();
-        batch.settle(QueueId(1), Offset(1));
+        batch.settle(QueueId(1), Offset(1), SettleReason::Acked);
         batch.push(QueueId(1), Local::Count { connection: 1, channel: 1, request: 9 });
-        batch.settle(QueueId(1), Offset(2));
+        batch.settle(QueueId(1), Offset(2), SettleReason::Acked);
         batch.give_back(QueueId(1), Offset(3));
-        batch.settle(QueueId(1), Offset(4));
+        batch.settle(QueueId(1), Offset(3), SettleReason::Rejected);
+        batch.settle(QueueId(1), Offset(4), SettleReason::Acked);
         let words = batch.take();
-        assert_eq!(words.len(), 4);
+        assert_eq!(words.len(), 5);
         assert!(matches!(&words[2].1, Local::Settle(offsets, _) if offsets == &[Offset(2), Offset(4)]));
+        assert!(matches!(&words[4].1, Local::Settle(offsets, SettleReason::Rejected) if offsets == &[Offset(3)]));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use warren_amqp::Arguments;
 use warren_membership::catalog::{Command, Outcome, Owner};
+use warren_replication::message::Message;
 use warren_replication::types::{ConsumerKey, Process};
 
 use super::Front;
@@ -16,6 +17,7 @@ use super::ports::{Broker, ProposalError};
 use super::registry::Seat;
 use super::tally::Tally;
 use crate::channel::routes::Routes;
+use crate::direct::{Address, Inbox};
 
 /// The connection, as its channels see it.
 pub struct Context {
@@ -41,6 +43,11 @@ pub struct Context {
     pub batch: Batch,
     /// Where publishes go.
     pub routes: Routes,
+    /// Replies for repliers elsewhere, and for this connection's requesters, once
+    /// there are any.
+    pub replies: Vec<(Address, Message)>,
+    /// See `replies`.
+    pub inbox: Option<Inbox>,
     /// What the cluster is asked to agree on.
     pub proposals: JoinSet<Agreed>,
     /// Publishes without an answer of their queues, over all channels.
@@ -115,9 +122,18 @@ impl Context {
 
     /// Asks the cluster to agree; the answer comes as [`Agreed`] with this number.
     pub fn propose(&mut self, channel: u16, command: Command) -> u64 {
+        let answer = self.front.broker.propose(command);
+        self.expect(channel, answer)
+    }
+
+    /// Waits for an answer as for one to a proposal.
+    pub fn expect(
+        &mut self,
+        channel: u16,
+        answer: impl Future<Output = Result<Outcome, ProposalError>> + Send + 'static,
+    ) -> u64 {
         self.last_proposal += 1;
         let proposal = self.last_proposal;
-        let answer = self.front.broker.propose(command);
         self.proposals.spawn(async move { Agreed { channel, proposal, result: answer.await } });
         proposal
     }

@@ -92,6 +92,14 @@ impl Fault {
         Self::new(ReplyCode::NotImplemented, explanation)
     }
 
+    /// 541 in the words of a connection of RabbitMQ that crashed: what it answers to
+    /// content properties that nobody can read.
+    #[must_use]
+    pub fn crash() -> Self {
+        let code = ReplyCode::InternalError;
+        Self { code, text: code.name().to_owned(), method: MethodId::default() }
+    }
+
     /// 541.
     #[must_use]
     pub fn internal_error(explanation: impl Display) -> Self {

@@ -212,6 +212,7 @@ fn start(front: &Front) -> connection::Start {
         ("consumer_priorities", Value::from(true)),
         ("authentication_failure_close", Value::from(true)),
         ("per_consumer_qos", Value::from(true)),
+        ("direct_reply_to", Value::from(true)),
     ]);
     let server_properties = FieldTable::from([
         ("capabilities", Value::from(capabilities)),

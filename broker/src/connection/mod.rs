@@ -78,6 +78,8 @@ pub struct Settings {
     pub outbox_budget: usize,
     /// Octets of deferred commands above which nothing is read.
     pub deferred_budget: usize,
+    /// Octets of publishes that one transaction may gather.
+    pub transaction_budget: usize,
     /// How long a close is waited for: of the peer, or of commands under way.
     pub close_timeout: Duration,
     /// Users that may connect only from this machine.
@@ -99,6 +101,7 @@ impl Default for Settings {
             publish_budget_messages: 100_000,
             outbox_budget: 4 << 20,
             deferred_budget: 1 << 20,
+            transaction_budget: 256 << 20,
             close_timeout: Duration::from_secs(10),
             loopback_users: vec!["guest".to_owned()],
         }

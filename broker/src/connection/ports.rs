@@ -13,6 +13,8 @@ use warren_membership::catalog::{Command, Outcome, Refusal, State};
 use warren_replication::types::{Process, QueueId};
 use warren_shard::step::{Local, ToChannel};
 
+use crate::direct::Direct;
+
 /// Events for the channels of one connection, in order: a shard's turn is one
 /// item. Bounded by what the channels have asked for (publishes in the budget,
 /// deliveries in the windows, requests one a channel).
@@ -60,6 +62,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// The routes of all vhosts; asked once a connection.
     fn routing(&self) -> Arc<dyn Routing>;
+
+    /// Direct reply-to.
+    fn direct(&self) -> &Direct;
 
     /// Why publishers are held back on all nodes (an alarm), if they are.
     fn blocked(&self) -> watch::Receiver<Option<Arc<str>>>;

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use warren_amqp::{Arguments, Frame, Method, Payload, ReplyCode, ShortStr, channel, connection};
+use warren_amqp::{Frame, Method, Payload, ReplyCode, ShortStr, channel, connection};
 use warren_shard::step::ToChannel;
 
 use super::context::{Agreed, Context, Unanswered};
@@ -23,6 +23,7 @@ use super::tally::Tally;
 use super::{Front, Wire, closing};
 use crate::channel::Channel;
 use crate::channel::routes::Routes;
+use crate::direct::{Inbox, Reply};
 
 /// How often a connection without heartbeats looks around.
 const IDLE_TICK: Duration = Duration::from_secs(30);
@@ -73,6 +74,7 @@ enum Event {
     Wrote(io::Result<()>),
     Told(Vec<(u16, ToChannel)>),
     Agreed(Agreed),
+    Replied(Reply),
     Alarm,
     Tick,
     /// Somebody else than the client closes it, for this reason.
@@ -126,6 +128,8 @@ where
             batch: Default::default(),
             routes: Routes::new(&*front.broker),
             proposals: JoinSet::new(),
+            replies: Vec::new(),
+            inbox: None,
             unanswered: Unanswered::default(),
             deferred: 0,
             publishes: false,
@@ -180,6 +184,7 @@ where
                     self.ctx.routes.refresh();
                     self.on_channel(agreed.channel, |channel, ctx| channel.on_agreed(ctx, agreed))?;
                 }
+                Event::Replied(reply) => self.on_replies(reply)?,
                 Event::Alarm => self.tell_alarm(),
                 Event::Tick => self.on_tick()?,
                 Event::Closed(reason) => return Err(Fault::new(ReplyCode::ConnectionForced, reason).into()),
@@ -195,11 +200,13 @@ where
         let may_read = self.may_read();
         let Self { wire, ctx, events, alarm, stop, ticks, closing, .. } = self;
         let give_up = closing.unwrap_or_else(Instant::now);
+        let has_room = ctx.out.len() < ctx.front.settings.outbox_budget;
         tokio::select! {
             read = wire.reader.read_buf(wire.frames.buffer()), if may_read => Event::Read(read),
             wrote = ctx.out.write(&mut wire.writer), if !ctx.out.is_empty() => Event::Wrote(wrote),
             Some(told) = events.recv() => Event::Told(told),
             Some(Ok(agreed)) = ctx.proposals.join_next(), if !ctx.proposals.is_empty() => Event::Agreed(agreed),
+            reply = next_reply(&mut ctx.inbox), if has_room && ctx.inbox.is_some() => Event::Replied(reply),
             Ok(()) = alarm.reason.changed() => Event::Alarm,
             _ = ticks.tick() => Event::Tick,
             () = tokio::time::sleep_until(give_up), if closing.is_some() => Event::Tick,
@@ -241,6 +248,9 @@ where
             let batch = ctx.batch.take();
             ctx.front.broker.submit(batch);
         }
+        if !ctx.replies.is_empty() {
+            ctx.front.broker.direct().send(std::mem::take(&mut ctx.replies));
+        }
         if ctx.publishes && !self.alarm.told && self.alarm.reason.borrow().is_some() {
             self.tell_alarm();
         }
@@ -265,11 +275,10 @@ where
                 self.closing = Some(Instant::now() + self.ctx.front.settings.close_timeout);
                 Ok(())
             }
-            // Nothing of ours is being closed: an answer to nothing.
-            Payload::Method(Method::ConnectionCloseOk(_)) => Ok(()),
+            // Passwords do not expire: as in RabbitMQ there is nothing to update.
             Payload::Method(Method::ConnectionUpdateSecret(_)) => {
-                let fault = Fault::not_allowed("secrets of passwords are not updated in a connection");
-                Err(fault.in_method(connection::UpdateSecret::ID))
+                self.ctx.reply(0, false, &connection::UpdateSecretOk);
+                Ok(())
             }
             Payload::Method(method) => {
                 let fault = Fault::channel_error("unexpected method in connection state running");
@@ -313,8 +322,7 @@ where
         if count >= usize::from(max) {
             return Err(Fault::not_allowed(format_args!(
                 "number of channels opened ({count}) has reached the negotiated channel_max ({max})"
-            ))
-            .in_method(channel::Open::ID));
+            )));
         }
         let front = Arc::clone(&self.ctx.front);
         self.ctx.seat.open_channel(&*front.broker)?;
@@ -332,6 +340,19 @@ where
             }
             let Ok(events) = self.events.try_recv() else { break };
             self.tell_channels(events)?;
+        }
+        Ok(())
+    }
+
+    fn on_replies(&mut self, first: Reply) -> Result<(), Fault> {
+        let mut next = Some(first);
+        while let Some(Reply { channel, consumer, message }) = next {
+            self.on_channel(channel, |channel, ctx| {
+                channel.on_reply(ctx, consumer, message);
+                Ok(())
+            })?;
+            let is_full = self.ctx.out.len() >= self.ctx.front.settings.outbox_budget;
+            next = self.ctx.inbox.as_mut().filter(|_| !is_full).and_then(Inbox::next_now);
         }
         Ok(())
     }
@@ -428,6 +449,7 @@ where
         ctx.front.tallies.take(&mut ctx.tally);
         let (front, patience) = (Arc::clone(&ctx.front), ctx.front.settings.close_timeout);
         front.broker.submit(ctx.batch.take());
+        front.broker.direct().send(std::mem::take(&mut ctx.replies));
         front.broker.unregister(ctx.connection);
         let mut cleaned = None;
         if ctx.owns_queues {
@@ -456,5 +478,13 @@ where
             }
         };
         closing::say_farewell(&mut wire, &mut ctx.out.frames, answers, patience).await;
+    }
+}
+
+/// The next direct reply; never, without an inbox.
+async fn next_reply(inbox: &mut Option<Inbox>) -> Reply {
+    match inbox {
+        Some(inbox) => inbox.next().await,
+        None => std::future::pending().await,
     }
 }

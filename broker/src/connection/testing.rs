@@ -1,7 +1,7 @@
 //! A broker in memory behind connections under test, with the real catalog and
 //! queues simple enough to be seen through; and a client that speaks by our codec.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,7 @@ use warren_shard::step::{Local, ToChannel};
 
 use super::ports::{Broker, Events, Proposal, ProposalError, Routing};
 use super::{Front, Settings};
+use crate::direct::Direct;
 
 /// Nothing here takes longer, or the test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,6 +40,7 @@ pub(super) struct FakeBroker {
     generation: Arc<Mutex<u64>>,
     queues: Mutex<Queues>,
     alarm: watch::Sender<Option<Arc<str>>>,
+    direct: Direct,
     elsewhere: Mutex<Usage>,
 }
 
@@ -69,6 +71,7 @@ impl FakeBroker {
             generation: Arc::default(),
             queues: Mutex::default(),
             alarm: watch::Sender::new(None),
+            direct: Direct::new(ME.node),
             elsewhere: Mutex::default(),
         });
         let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
@@ -317,6 +320,10 @@ impl Broker for FakeBroker {
         Arc::new(FakeRouting { generation: Arc::clone(&self.generation), state: Arc::clone(&self.state) })
     }
 
+    fn direct(&self) -> &Direct {
+        &self.direct
+    }
+
     fn blocked(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.alarm.subscribe()
     }
@@ -340,7 +347,8 @@ impl Routing for FakeRouting {
     fn route(&self, vhost: &str, exchange: &str, keys: &[&str], _: Option<&Properties>) -> Option<Vec<QueueId>> {
         let state = self.state.read();
         if exchange.is_empty() {
-            return Some(keys.iter().filter_map(|key| Some(state.queue_named(vhost, key).ok()?.0)).collect());
+            let found = keys.iter().filter_map(|key| Some(state.queue_named(vhost, key).ok()?.0));
+            return Some(found.collect::<BTreeSet<_>>().into_iter().collect());
         }
         let exchange = state.exchange(vhost, exchange).ok()?;
         let mut queues: Vec<QueueId> = exchange

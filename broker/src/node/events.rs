@@ -8,11 +8,13 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use warren_membership::catalog::{Change, Queue, State};
 use warren_membership::{Membership, Observer};
+use warren_peer::direct::DirectWord;
 use warren_queue::{Kind, Rules};
 use warren_replication::message::QueueWord;
 use warren_replication::types::{Process, QueueId};
 use warren_shard::step::{Input, QueueInfo};
 
+use crate::direct::Direct;
 use crate::peer::{LinkEvents, LinkHandle};
 use crate::routing::Routes;
 use crate::shard::Shards;
@@ -118,25 +120,32 @@ fn forward<T: Send + Sync + 'static>(
 pub(super) struct PeerEvents {
     shards: Shards,
     membership: Membership,
+    direct: Arc<Direct>,
 }
 
 impl PeerEvents {
-    pub(super) fn new(shards: Shards, membership: Membership) -> Self {
-        Self { shards, membership }
+    pub(super) fn new(shards: Shards, membership: Membership, direct: Arc<Direct>) -> Self {
+        Self { shards, membership, direct }
     }
 }
 
 impl LinkEvents for PeerEvents {
     fn up(&self, process: Process, link: LinkHandle) {
+        self.direct.up(process.node, link.clone());
         self.shards.up(process, link);
     }
 
     fn down(&self, process: Process) {
+        self.direct.down(process.node);
         self.shards.down(process);
         self.membership.suspect(process);
     }
 
     fn words(&self, from: Process, words: Vec<(QueueId, QueueWord)>, room: OwnedSemaphorePermit) {
         self.shards.words(from, words, room);
+    }
+
+    fn direct(&self, from: Process, words: Vec<DirectWord>) {
+        self.direct.words(from.node, words);
     }
 }

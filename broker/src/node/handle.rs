@@ -15,6 +15,7 @@ use crate::auth::Passwords;
 use crate::config::Config;
 use crate::connection::Front;
 use crate::connection::ports::{Broker, Events, Proposal, ProposalError, Routing};
+use crate::direct::Direct;
 use crate::management::model::NodeRow;
 use crate::management::{Answer, Cluster, Numbers, Resources};
 use crate::peer::Links;
@@ -30,6 +31,7 @@ pub(super) struct Node {
     /// Links to the other nodes, once this one has its place in the cluster.
     pub(super) links: OnceLock<Links>,
     pub(super) routes: Arc<Routes>,
+    pub(super) direct: Arc<Direct>,
     pub(super) passwords: Passwords,
     pub(super) blocked: watch::Receiver<Option<Arc<str>>>,
     pub(super) resources: watch::Receiver<Resources>,
@@ -92,6 +94,10 @@ impl Broker for Node {
 
     fn routing(&self) -> Arc<dyn Routing> {
         Arc::clone(&self.routes) as Arc<dyn Routing>
+    }
+
+    fn direct(&self) -> &Direct {
+        &self.direct
     }
 
     fn blocked(&self) -> watch::Receiver<Option<Arc<str>>> {

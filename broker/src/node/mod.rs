@@ -36,6 +36,7 @@ use crate::auth::Passwords;
 use crate::config::Config;
 use crate::connection::Front;
 use crate::connection::ports::{Broker, Routing};
+use crate::direct::Direct;
 use crate::listener::Listener;
 use crate::management::{self, Cluster, Resources};
 use crate::peer::{LinkConfig, Links};
@@ -117,6 +118,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         shards: shards.clone(),
         links: OnceLock::new(),
         routes: Arc::clone(&routes),
+        direct: Arc::new(Direct::new(membership.process().node)),
         passwords: Passwords::default(),
         blocked: is_blocked,
         resources,
@@ -140,7 +142,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     events::follow(&membership, &shards);
 
     let link_config = LinkConfig::new(membership.process(), cluster);
-    let links = Links::new(link_config.clone(), Arc::new(PeerEvents::new(shards.clone(), membership.clone())));
+    let links = Links::new(
+        link_config.clone(),
+        Arc::new(PeerEvents::new(shards.clone(), membership.clone(), Arc::clone(&node.direct))),
+    );
     let server = crate::peer::server(&link_config).add_service(links.service());
     let peer_server = tokio::spawn(server.serve_with_incoming(crate::peer::connections(peer)));
     links.dial(membership.peers());

@@ -10,7 +10,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use warren_peer::link::{Hello, LinkAnswer, Turn, link_server};
-use warren_peer::words;
+use warren_peer::{direct, words};
 use warren_replication::types::{NodeId, Process};
 
 use super::state::Taken;
@@ -110,10 +110,15 @@ async fn listen(
     let window = links.config.window;
     let room = Arc::new(Semaphore::new(window));
     while let Some(turn) = turns.message().await? {
+        let invalid = |error: words::WordError| Status::invalid_argument(error.to_string());
+        if !turn.direct.is_empty() {
+            let direct: Result<Vec<_>, _> = turn.direct.into_iter().map(direct::decode).collect();
+            links.peers.direct(from, direct.map_err(invalid)?);
+        }
         let mut decoded = Vec::with_capacity(turn.words.len());
         let mut weight = 0;
         for word in turn.words {
-            let (queue, word) = words::decode(word).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            let (queue, word) = words::decode(word).map_err(invalid)?;
             weight += words::weight(&word);
             decoded.push((queue, word));
         }

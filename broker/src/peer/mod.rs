@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
+use warren_peer::direct::DirectWord;
 use warren_peer::link::link_server::LinkServer;
 use warren_replication::message::QueueWord;
 use warren_replication::types::{NodeId, Process, QueueId};
@@ -97,6 +98,10 @@ pub trait LinkEvents: Send + Sync + 'static {
     /// Words came, in order. `room` is to be dropped once they are processed:
     /// it is their share of the peer's window.
     fn words(&self, from: Process, words: Vec<(QueueId, QueueWord)>, room: OwnedSemaphorePermit);
+
+    /// Words of direct reply-to came. Unlike the others they may come before the
+    /// link is up, or after it broke.
+    fn direct(&self, _from: Process, _words: Vec<DirectWord>) {}
 }
 
 /// All links of a node. Clones are handles to the same.

@@ -18,16 +18,22 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Endpoint;
+use warren_peer::direct::DirectWord;
 use warren_peer::link::link_client::LinkClient;
 use warren_peer::link::{Hello, Turn};
-use warren_peer::words;
+use warren_peer::{direct, words};
 use warren_replication::message::QueueWord;
 use warren_replication::types::{NodeId, Process, QueueId};
 
 use super::{Inner, MESSAGE_BYTES, PROTOCOL, TURN_BYTES};
 
 /// The words of one turn for one peer, and what they weigh.
-type Batch = (Vec<(QueueId, QueueWord)>, usize);
+type Batch = (Said, usize);
+
+enum Said {
+    Queues(Vec<(QueueId, QueueWord)>),
+    Direct(Vec<DirectWord>),
+}
 
 /// Where words for a peer go while its link is up. It belongs to one time that
 /// the link is up: afterwards it takes nothing, even if there is a new one.
@@ -47,7 +53,16 @@ impl LinkHandle {
     /// budget gets its link reset.
     pub fn send(&self, words: Vec<(QueueId, QueueWord)>) {
         if self.open.load(Relaxed) {
-            self.waiting.put(words);
+            let weight = words.iter().map(|(_, word)| words::weight(word)).sum();
+            self.waiting.put(Said::Queues(words), weight);
+        }
+    }
+
+    /// The same for words of direct reply-to.
+    pub fn send_direct(&self, words: Vec<DirectWord>) {
+        if self.open.load(Relaxed) {
+            let weight = words.iter().map(direct::weight).sum();
+            self.waiting.put(Said::Direct(words), weight);
         }
     }
 
@@ -69,7 +84,13 @@ impl Waiting {
     fn new(budget: usize, hello: Turn) -> (Arc<Self>, Turns) {
         let (queue, receiver) = mpsc::unbounded_channel();
         let bytes = Arc::new(AtomicUsize::new(0));
-        let turns = Turns { hello: Some(hello), receiver, bytes: bytes.clone(), rest: VecDeque::new() };
+        let turns = Turns {
+            hello: Some(hello),
+            receiver,
+            bytes: bytes.clone(),
+            rest: VecDeque::new(),
+            rest_direct: VecDeque::new(),
+        };
         (Arc::new(Self { queue, bytes, budget, overflow: Notify::new(), reset: Notify::new() }), turns)
     }
 
@@ -82,8 +103,7 @@ impl Waiting {
         self.reset.notify_one();
     }
 
-    fn put(&self, words: Vec<(QueueId, QueueWord)>) {
-        let weight = words.iter().map(|(_, word)| words::weight(word)).sum();
+    fn put(&self, words: Said, weight: usize) {
         if self.bytes.fetch_add(weight, Relaxed) > self.budget {
             // What waits already is too much; the dialer ends the stream.
             self.overflow.notify_one();
@@ -101,6 +121,7 @@ pub(super) struct Turns {
     receiver: mpsc::UnboundedReceiver<Batch>,
     bytes: Arc<AtomicUsize>,
     rest: VecDeque<(QueueId, QueueWord)>,
+    rest_direct: VecDeque<DirectWord>,
 }
 
 impl Stream for Turns {
@@ -111,7 +132,7 @@ impl Stream for Turns {
         if let Some(hello) = this.hello.take() {
             return Poll::Ready(Some(hello));
         }
-        if this.rest.is_empty() {
+        if this.rest.is_empty() && this.rest_direct.is_empty() {
             match this.receiver.poll_recv(context) {
                 Poll::Ready(Some(batch)) => this.take(batch),
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -121,6 +142,14 @@ impl Stream for Turns {
         let mut turn = Turn::default();
         let mut weight = 0;
         loop {
+            if let Some(word) = this.rest_direct.front() {
+                weight += direct::weight(word);
+                if weight > TURN_BYTES && !turn.direct.is_empty() {
+                    break;
+                }
+                turn.direct.extend(this.rest_direct.pop_front().map(direct::encode));
+                continue;
+            }
             let Some((_, word)) = this.rest.front() else {
                 match this.receiver.try_recv() {
                     Ok(batch) => this.take(batch),
@@ -129,7 +158,7 @@ impl Stream for Turns {
                 continue;
             };
             weight += words::weight(word);
-            if weight > TURN_BYTES && !turn.words.is_empty() {
+            if weight > TURN_BYTES && !(turn.words.is_empty() && turn.direct.is_empty()) {
                 break;
             }
             if let Some((queue, word)) = this.rest.pop_front() {
@@ -143,7 +172,10 @@ impl Stream for Turns {
 impl Turns {
     fn take(&mut self, (words, weight): Batch) {
         self.bytes.fetch_sub(weight, Relaxed);
-        self.rest.extend(words);
+        match words {
+            Said::Queues(words) => self.rest.extend(words),
+            Said::Direct(words) => self.rest_direct.extend(words),
+        }
     }
 }
 
@@ -251,7 +283,7 @@ async fn speak(
         from: Some(words::process_out(links.peers.me())),
         to: node.0,
     };
-    let (waiting, turns) = Waiting::new(config.budget, Turn { hello: Some(hello), words: Vec::new() });
+    let (waiting, turns) = Waiting::new(config.budget, Turn { hello: Some(hello), ..Turn::default() });
     let welcome = async {
         let mut answers = client.link(turns).await?.into_inner();
         let answer = answers.message().await?;

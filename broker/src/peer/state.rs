@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use warren_peer::direct::DirectWord;
 use warren_replication::message::QueueWord;
 use warren_replication::types::{NodeId, Process, QueueId};
 
@@ -125,6 +126,11 @@ impl Peers {
         }
         self.events.words(from, words, room);
         Ok(Taken::Yes)
+    }
+
+    /// Hands on words of direct reply-to.
+    pub(super) fn direct(&self, from: Process, words: Vec<DirectWord>) {
+        self.events.direct(from, words);
     }
 
     pub(super) fn view(&self) -> Vec<LinkView> {

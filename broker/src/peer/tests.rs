@@ -299,7 +299,7 @@ async fn a_peer_that_takes_nothing_gets_its_link_reset() {
 /// What a node says to a hello.
 async fn refusal(node: &Node, hello: Hello) -> String {
     let mut client = LinkClient::connect(format!("http://{}", node.address)).await.unwrap();
-    let turn = Turn { hello: Some(hello), words: Vec::new() };
+    let turn = Turn { hello: Some(hello), ..Turn::default() };
     let stream = tokio_stream::once(turn);
     client.link(stream).await.map(drop).expect_err("refused").message().to_owned()
 }
@@ -344,7 +344,7 @@ async fn a_malformed_word_ends_the_stream() {
     let mut client = LinkClient::connect(format!("http://{}", a.address)).await.unwrap();
     let hello = Hello { protocol: PROTOCOL, cluster: CLUSTER.0, from: Some(words::process_out(process(3, 1))), to: 1 };
     let bad = warren_peer::link::Word { queue: 1, epoch: 1, word: None };
-    let turns = [Turn { hello: Some(hello), words: vec![] }, Turn { hello: None, words: vec![bad] }];
+    let turns = [Turn { hello: Some(hello), ..Turn::default() }, Turn { words: vec![bad], ..Turn::default() }];
     let mut answers = client.link(tokio_stream::iter(turns)).await.unwrap().into_inner();
     let welcome = answers.message().await.unwrap().unwrap().welcome.unwrap();
     assert_eq!(words::process_in(welcome), process(1, 1));

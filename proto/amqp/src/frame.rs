@@ -20,6 +20,9 @@ pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
 /// The header of AMQP 0-9, which clients of the same protocol send too.
 const PROTOCOL_HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 
+/// What some clients of AMQP 0-9-1 made of it.
+const PROTOCOL_HEADER_1_1: [u8; 8] = *b"AMQP\x01\x01\x09\x01";
+
 /// The peer does not speak AMQP 0-9-1: answer [`PROTOCOL_HEADER`] and close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a protocol header of AMQP 0-9-1")]
@@ -31,7 +34,8 @@ pub struct BadProtocolHeader;
 /// As soon as it can be no header of ours, even if incomplete.
 pub fn decode_protocol_header(input: &mut BytesMut) -> Result<Option<()>, BadProtocolHeader> {
     let seen = input.get(..PROTOCOL_HEADER.len()).unwrap_or(input);
-    if !PROTOCOL_HEADER.starts_with(seen) && !PROTOCOL_HEADER_0_9.starts_with(seen) {
+    let known = [PROTOCOL_HEADER, PROTOCOL_HEADER_0_9, PROTOCOL_HEADER_1_1];
+    if !known.iter().any(|header| header.starts_with(seen)) {
         return Err(BadProtocolHeader);
     }
     if seen.len() < PROTOCOL_HEADER.len() {

@@ -13,5 +13,6 @@ pub mod catalog {
     tonic::include_proto!("warren.catalog");
 }
 
+pub mod direct;
 mod table;
 pub mod words;

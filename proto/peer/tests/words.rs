@@ -193,7 +193,7 @@ fn word() -> impl Strategy<Value = QueueWord> {
 
 fn send(words: Vec<(QueueId, QueueWord)>) -> Bytes {
     let words = words.into_iter().map(|(queue, word)| words::encode(queue, word)).collect();
-    Bytes::from(prost::Message::encode_to_vec(&wire::Turn { hello: None, words }))
+    Bytes::from(prost::Message::encode_to_vec(&wire::Turn { words, ..wire::Turn::default() }))
 }
 
 fn receive(turn: Bytes) -> Vec<(QueueId, QueueWord)> {
