@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod auth;
 pub mod channel;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod direct;

@@ -7,8 +7,9 @@ use serde::Serialize;
 use warren_amqp::Value;
 
 use super::{CliError, output};
+use crate::client::Uri;
 use crate::config::Period;
-use crate::load::{Extent, Quantiles, Report, STAMP_SIZE, Topology, Uri, Workload};
+use crate::load::{Extent, Quantiles, Report, STAMP_SIZE, Topology, Workload};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]

@@ -11,9 +11,10 @@ use super::client::{Client, Target};
 use super::cluster::layout::{Layout, Node};
 use super::cluster::process;
 use super::{CliError, output};
+use crate::client::Uri;
 use crate::config::Period;
 use crate::drill::{Cluster, KillLeader, Report};
-use crate::load::{STAMP_SIZE, Uri};
+use crate::load::STAMP_SIZE;
 use crate::management::model::QueueRow;
 
 /// Which drill.
@@ -148,10 +149,9 @@ impl Local {
 impl Cluster for Local {
     fn nodes(&self) -> Vec<(String, Uri)> {
         let uri = |node: &Node| Uri {
-            authority: node.config.amqp.listen.to_string(),
             username: node.config.users.default_user.clone(),
             password: node.config.users.default_password.clone(),
-            vhost: "/".to_owned(),
+            ..Uri::guest(&node.config.amqp.listen.to_string())
         };
         self.layout.nodes.iter().map(|node| (node.config.node.name.clone(), uri(node))).collect()
     }

@@ -15,9 +15,10 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use super::{Cluster, DrillError};
+use crate::client::Uri;
 use crate::load::{
     Consumer, ConsumerOutcome, ConsumerPlan, Gap, LoadError, Publisher, PublisherOutcome, PublisherPlan, Shared, Tally,
-    Topology, Uri, outcome,
+    Topology, outcome,
 };
 use crate::management::model::QueueRow;
 

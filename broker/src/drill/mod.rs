@@ -5,7 +5,8 @@ mod kill_leader;
 
 pub use kill_leader::{KillLeader, Report};
 
-use crate::load::{LoadError, Uri};
+use crate::client::Uri;
+use crate::load::LoadError;
 use crate::management::model::QueueRow;
 
 /// A cluster that may be hurt.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use warren_amqp::{Method, Payload, ShortStr, basic};
 
-use super::client::CHANNEL;
-use super::{Client, Gap, Latencies, LoadError, Shared, Stamp, Tally, Uri};
+use super::{Gap, Latencies, LoadError, Shared, Stamp, Tally, connect};
+use crate::client::{CHANNEL, Client, Uri};
 
 /// What a consumer does.
 #[derive(Clone, Debug)]
@@ -101,15 +101,15 @@ impl Consumer {
         let Some(uri) = uris.get(attempt % uris.len().max(1)) else {
             return Err(LoadError::Task("a consumer has nowhere to connect to".to_owned()));
         };
-        let mut client = Client::connect(uri).await?;
+        let mut client = connect(uri).await?;
         let qos = basic::Qos { prefetch_count: self.plan.prefetch, ..Default::default() };
         let Method::BasicQosOk(_) = client.call(CHANNEL, &qos).await? else {
-            return Err(client.unexpected("answer to basic.qos"));
+            return Err(client.unexpected("answer to basic.qos").into());
         };
         let (queue, no_ack) = (self.plan.queue.clone(), self.plan.no_ack);
         let consume = basic::Consume { queue, no_ack, ..Default::default() };
         let Method::BasicConsumeOk(_) = client.call(CHANNEL, &consume).await? else {
-            return Err(client.unexpected("answer to basic.consume"));
+            return Err(client.unexpected("answer to basic.consume").into());
         };
         (self.current, self.missing, self.last_tag) = (None, 0, 0);
         Ok(client)
@@ -154,7 +154,7 @@ impl Consumer {
                 Payload::Method(Method::BasicDeliver(deliver)) => self.current = Some(deliver),
                 Payload::Method(Method::BasicCancel(_)) => {
                     self.outcome.cancelled += 1;
-                    return Err(client.unexpected("basic.cancel"));
+                    return Err(client.unexpected("basic.cancel").into());
                 }
                 _ => {}
             }

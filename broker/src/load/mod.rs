@@ -1,5 +1,5 @@
-//! A load generator for any AMQP 0-9-1 broker, on the same codec as the broker
-//! and nothing else of it: `warren bench` and the drills drive it.
+//! A load generator for any AMQP 0-9-1 broker, on the broker's client and nothing
+//! else of it: `warren bench` and the drills drive it.
 //!
 //! Each publisher and consumer is one task with one connection and one channel,
 //! which reads and writes in turns and never per message: what can be counted
@@ -7,8 +7,8 @@
 //! age are told at the consumer. Ages are measured from when a message *should*
 //! have been sent, so that a stalled broker cannot hide behind a stalled sender.
 
-mod client;
 mod consumer;
+mod error;
 mod meter;
 mod pace;
 mod publisher;
@@ -16,10 +16,9 @@ mod run;
 mod stamp;
 mod tally;
 mod topology;
-mod uri;
 
-pub use client::{CHANNEL, Client, LoadError};
 pub use consumer::{Consumer, ConsumerOutcome, ConsumerPlan};
+pub use error::LoadError;
 pub use meter::{Counts, Gap, Latencies, Quantiles, Shared};
 pub use pace::Pace;
 pub use publisher::{Publisher, PublisherOutcome, PublisherPlan};
@@ -27,4 +26,11 @@ pub use run::{Extent, Report, Workload, outcome};
 pub use stamp::{Bodies, STAMP_SIZE, Stamp};
 pub use tally::{Bits, Seen, Tally};
 pub use topology::Topology;
-pub use uri::{Uri, UriError};
+
+use crate::client::{Client, ClientError, Manner, Uri};
+
+/// Connects without heartbeats: the generator runs for a while, not for days.
+async fn connect(uri: &Uri) -> Result<Client, ClientError> {
+    let manner = Manner { product: "warren load generator", name: None, heartbeat: 0 };
+    Client::connect(uri, &manner).await
+}

@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use warren_amqp::{Method, Payload, PropertiesBuilder, ShortStr, basic, confirm};
 
-use super::client::CHANNEL;
 use super::tally::Bits;
-use super::{Bodies, Client, Gap, Latencies, LoadError, Pace, Shared, Stamp, Uri};
+use super::{Bodies, Gap, Latencies, LoadError, Pace, Shared, Stamp, connect};
+use crate::client::{CHANNEL, Client, Uri};
 
 /// What a publisher does.
 #[derive(Clone, Debug)]
@@ -133,10 +133,10 @@ impl Publisher {
         let Some(uri) = uris.get(attempt % uris.len().max(1)) else {
             return Err(LoadError::Task("a publisher has nowhere to connect to".to_owned()));
         };
-        let mut client = Client::connect(uri).await?;
+        let mut client = connect(uri).await?;
         if self.plan.window > 0 {
             let Method::ConfirmSelectOk(_) = client.call(CHANNEL, &confirm::Select::default()).await? else {
-                return Err(client.unexpected("answer to confirm.select"));
+                return Err(client.unexpected("answer to confirm.select").into());
             };
         }
         Ok(client)

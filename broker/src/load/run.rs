@@ -12,7 +12,8 @@ use super::consumer::{Consumer, ConsumerOutcome, ConsumerPlan};
 use super::meter::{Counts, Quantiles};
 use super::publisher::{Publisher, PublisherOutcome, PublisherPlan};
 use super::topology::Topology;
-use super::{Latencies, LoadError, Shared, Tally, Uri};
+use super::{Latencies, LoadError, Shared, Tally};
+use crate::client::Uri;
 
 /// What a run does.
 #[derive(Clone, Debug)]

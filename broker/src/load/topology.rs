@@ -2,8 +2,8 @@
 
 use warren_amqp::{FieldTable, Method, ShortStr, Value, queue};
 
-use super::client::CHANNEL;
-use super::{Client, LoadError, Uri};
+use super::{LoadError, connect};
+use crate::client::{CHANNEL, Uri};
 
 /// What queues a run uses.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl Topology {
     /// # Errors
     /// See [`LoadError`].
     pub async fn declare(&self, uri: &Uri) -> Result<(), LoadError> {
-        let mut client = Client::connect(uri).await?;
+        let mut client = connect(uri).await?;
         let arguments: FieldTable =
             self.arguments.iter().map(|(name, value)| (ShortStr::truncated(name), value.clone())).collect();
         for number in 0..self.queues {
@@ -46,14 +46,14 @@ impl Topology {
                 ..Default::default()
             };
             let Method::QueueDeclareOk(_) = client.call(CHANNEL, &declare).await? else {
-                return Err(client.unexpected("answer to queue.declare"));
+                return Err(client.unexpected("answer to queue.declare").into());
             };
             let purge = queue::Purge { queue, ..Default::default() };
             let Method::QueuePurgeOk(_) = client.call(CHANNEL, &purge).await? else {
-                return Err(client.unexpected("answer to queue.purge"));
+                return Err(client.unexpected("answer to queue.purge").into());
             };
         }
-        client.close().await
+        Ok(client.close().await?)
     }
 
     /// Deletes the queues.
@@ -61,13 +61,13 @@ impl Topology {
     /// # Errors
     /// See [`LoadError`].
     pub async fn delete(&self, uri: &Uri) -> Result<(), LoadError> {
-        let mut client = Client::connect(uri).await?;
+        let mut client = connect(uri).await?;
         for number in 0..self.queues {
             let delete = queue::Delete { queue: self.name(number), ..Default::default() };
             let Method::QueueDeleteOk(_) = client.call(CHANNEL, &delete).await? else {
-                return Err(client.unexpected("answer to queue.delete"));
+                return Err(client.unexpected("answer to queue.delete").into());
             };
         }
-        client.close().await
+        Ok(client.close().await?)
     }
 }
