@@ -11,6 +11,7 @@ use warren_replication::types::QueueId;
 
 use super::content::Publish;
 use super::{Channel, Waiting};
+use crate::connection::access::Access;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 use crate::direct::{self, Address};
@@ -41,7 +42,7 @@ impl Channel {
         let mut targets =
             ctx.routes.find(&*ctx.front.broker, &ctx.access, &method.exchange, &method.routing_key, parsed)?;
         if properties != self.checked.properties {
-            let asks = check(&properties, &ctx.access.user)?;
+            let asks = check(&properties, &ctx.access)?;
             // The first word are flags; what is short is copied rather than
             // keeping a read buffer alive.
             self.checked = Checked { properties: Bytes::copy_from_slice(&properties), asks };
@@ -187,7 +188,7 @@ fn parse(properties: &Bytes) -> Result<Properties, Fault> {
 
 /// Properties must be readable, an expiration a number, and a user id the
 /// user's own.
-fn check(properties: &Bytes, user: &str) -> Result<Asks, Fault> {
+fn check(properties: &Bytes, access: &Access) -> Result<Asks, Fault> {
     let properties = parse(properties)?;
     if let Some(expiration) = properties.expiration() {
         let text = String::from_utf8_lossy(&expiration);
@@ -196,10 +197,12 @@ fn check(properties: &Bytes, user: &str) -> Result<Asks, Fault> {
         }
     }
     match properties.user_id() {
-        Some(named) if named != user.as_bytes() => {
+        // A link hands on what somebody else said of himself elsewhere.
+        Some(named) if named != access.user.as_bytes() && !access.internal => {
             return Err(Fault::precondition_failed(format_args!(
-                "user_id property set to '{}' but authenticated user was '{user}'",
-                String::from_utf8_lossy(&named)
+                "user_id property set to '{}' but authenticated user was '{}'",
+                String::from_utf8_lossy(&named),
+                access.user
             )));
         }
         _ => {}
@@ -239,12 +242,17 @@ mod tests {
 
     use super::*;
 
+    fn user(name: &str) -> Access {
+        Access { user: name.to_owned(), vhost: "/".to_owned(), internal: false }
+    }
+
     #[test]
     fn properties_are_refused_for_what_is_wrong_with_them() {
         let good =
             PropertiesBuilder { user_id: Some("me".into()), expiration: Some("60000".into()), ..Default::default() };
-        assert_eq!(check(&good.encode(), "me"), Ok(Asks::default()));
-        let text = check(&good.encode(), "you").unwrap_err().text;
+        assert_eq!(check(&good.encode(), &user("me")), Ok(Asks::default()));
+        assert_eq!(check(&good.encode(), &Access::link("/")), Ok(Asks::default()));
+        let text = check(&good.encode(), &user("you")).unwrap_err().text;
         assert_eq!(text, "PRECONDITION_FAILED - user_id property set to 'me' but authenticated user was 'you'");
         for (bad, why) in [
             ("", "no_integer"),
@@ -254,13 +262,13 @@ mod tests {
             ("315360000001", "{value_too_large,315360000001}"),
         ] {
             let properties = PropertiesBuilder { expiration: Some(bad.into()), ..Default::default() };
-            let text = check(&properties.encode(), "me").unwrap_err().text;
+            let text = check(&properties.encode(), &user("me")).unwrap_err().text;
             assert_eq!(text, format!("PRECONDITION_FAILED - invalid expiration '{bad}': {why}"));
         }
         for good in ["0", "-0", "+5", "315360000000"] {
             assert_eq!(expiration_error(good), None);
         }
         let cut = PropertiesBuilder { app_id: Some("warren".into()), ..Default::default() }.encode();
-        assert_eq!(check(&cut.slice(..cut.len() - 1), "me"), Err(Fault::crash()));
+        assert_eq!(check(&cut.slice(..cut.len() - 1), &user("me")), Err(Fault::crash()));
     }
 }

@@ -82,11 +82,21 @@ impl From<Fault> for Refused {
     }
 }
 
+/// Whom a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// From there; it has to log in.
+    Client(IpAddr),
+    /// From one of the node's own links, over a socket pair that nobody else has
+    /// an end of: it is what it says it is.
+    Link,
+}
+
 pub(super) async fn handshake<R, W>(
     front: &Front,
     wire: &mut Wire<R, W>,
     number: u64,
-    peer: IpAddr,
+    peer: Peer,
 ) -> Result<Opened, Refused>
 where
     R: AsyncRead + Unpin,
@@ -101,7 +111,10 @@ where
         other => return Err(unexpected(&other, "starting")),
     };
     let capabilities = Capabilities::of(&start_ok.client_properties);
-    let user = authenticate(front, &start_ok, capabilities, peer).await?;
+    let user = match peer {
+        Peer::Client(address) => Some(authenticate(front, &start_ok, capabilities, address).await?),
+        Peer::Link => None,
+    };
 
     let settings = &front.settings;
     let tune = connection::Tune {
@@ -291,13 +304,20 @@ fn negotiated(field: &str, min: u32, max: u32, told: u32) -> Result<(), Fault> {
 }
 
 /// As RabbitMQ: limits are looked at before permissions.
-fn enter(front: &Front, number: u64, user: String, vhost: &str) -> Result<(Access, Seat), Fault> {
-    let access = Access { user, vhost: vhost.to_owned() };
+fn enter(front: &Front, number: u64, user: Option<String>, vhost: &str) -> Result<(Access, Seat), Fault> {
+    let access = match user {
+        Some(user) => Access { user, vhost: vhost.to_owned(), internal: false },
+        None => Access::link(vhost),
+    };
     let seat = front.registry.enter(&*front.broker, front.settings.max_connections, number, &access)?;
-    if !front.broker.catalog().may_enter(&access.user, vhost) {
+    let catalog = front.broker.catalog();
+    if !access.internal {
         let user = &access.user;
-        return Err(Fault::not_allowed(format_args!("access to vhost '{vhost}' refused for user '{user}'")));
+        if !catalog.may_enter(user, vhost) {
+            return Err(Fault::not_allowed(format_args!("access to vhost '{vhost}' refused for user '{user}'")));
+        }
+        access.check_served(&catalog, front.broker.process().node)?;
     }
-    access.check_served(&front.broker.catalog(), front.broker.process().node)?;
+    drop(catalog);
     Ok((access, seat))
 }

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 use warren_amqp::FrameReader;
@@ -47,6 +48,7 @@ mod testing;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
+use handshake::Peer;
 use ports::Broker;
 use registry::Registry;
 use tally::Tallies;
@@ -166,25 +168,41 @@ impl Front {
         R: AsyncRead + Unpin + Send,
         W: AsyncWrite + Unpin + Send,
     {
-        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let _open = Counted::up(&self.sockets);
+        let number = self.next_connection();
         let span = info_span!("connection", number, %peer);
+        self.run(reader, writer, Peer::Client(peer), number, stop).instrument(span).await;
+    }
+
+    /// Serves one of the node's own links, which needs no login, until one side
+    /// closes, or until `stop`. The caller vouches for who has the other end.
+    pub async fn serve_link(self: Arc<Self>, stream: UnixStream, stop: CancellationToken) {
+        let number = self.next_connection();
+        let (reader, writer) = stream.into_split();
+        self.run(reader, writer, Peer::Link, number, stop).instrument(info_span!("link", number)).await;
+    }
+
+    fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    async fn run<R, W>(self: Arc<Self>, reader: R, writer: W, peer: Peer, number: u64, stop: CancellationToken)
+    where
+        R: AsyncRead + Unpin + Send,
+        W: AsyncWrite + Unpin + Send,
+    {
+        let _open = Counted::up(&self.sockets);
         let front = Arc::clone(&self);
-        async move {
-            let mut wire = Wire { reader, writer, frames: FrameReader::new(front.settings.frame_max) };
-            let handshake = handshake::handshake(&front, &mut wire, number, peer);
-            let opened = tokio::select! {
-                opened = tokio::time::timeout(front.settings.handshake_timeout, handshake) => opened,
-                () = stop.cancelled() => return,
-            };
-            match opened {
-                Ok(Ok(opened)) => session::Session::new(front, wire, number, opened, stop).run().await,
-                Ok(Err(refused)) => handshake::refuse(&front, &mut wire, refused).await,
-                Err(_) => debug!("handshake timed out"),
-            }
+        let mut wire = Wire { reader, writer, frames: FrameReader::new(front.settings.frame_max) };
+        let handshake = handshake::handshake(&front, &mut wire, number, peer);
+        let opened = tokio::select! {
+            opened = tokio::time::timeout(front.settings.handshake_timeout, handshake) => opened,
+            () = stop.cancelled() => return,
+        };
+        match opened {
+            Ok(Ok(opened)) => session::Session::new(front, wire, number, opened, stop).run().await,
+            Ok(Err(refused)) => handshake::refuse(&front, &mut wire, refused).await,
+            Err(_) => debug!("handshake timed out"),
         }
-        .instrument(span)
-        .await;
     }
 }
 

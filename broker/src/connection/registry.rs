@@ -50,14 +50,18 @@ impl Registry {
         number: u64,
         access: &Access,
     ) -> Result<Seat, Fault> {
-        let Access { user, vhost } = access;
+        let Access { user, vhost, internal } = access;
         let (of_vhost, of_user) = {
             let catalog = broker.catalog();
-            (catalog.vhost(vhost)?.limits.max_connections, catalog.user(user).and_then(|u| u.limits.max_connections))
+            let of_vhost = catalog.vhost(vhost)?.limits.max_connections;
+            // Limits are for clients; the node's own links don't count.
+            let limited = !internal;
+            let of_user = catalog.user(user).and_then(|user| user.limits.max_connections);
+            (of_vhost.filter(|_| limited), of_user.filter(|_| limited))
         };
         let elsewhere = if of_vhost.or(of_user).is_some() { broker.usage_elsewhere() } else { Usage::default() };
         let mut open = self.open.lock();
-        if open.connections.len() >= max_connections {
+        if !internal && open.connections.len() >= max_connections {
             return Err(Fault::not_allowed(format_args!(
                 "connection refused: node connection limit ({max_connections}) is reached"
             )));
@@ -182,7 +186,7 @@ impl Open {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let Access { user, vhost } = &self.access;
+        let Access { user, vhost, .. } = &self.access;
         let mut open = self.registry.open.lock();
         open.close_channels(user, self.channels);
         open.connections.remove(&self.number);

@@ -49,7 +49,10 @@ impl From<ProposalError> for ApiError {
         match error {
             ProposalError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", reason),
             ProposalError::Refused(refusal) => match refusal {
-                Refusal::NotFound(_) | Refusal::UnknownVhost(_) | Refusal::UnknownUser(_) => Self::not_found(reason),
+                Refusal::NotFound(_)
+                | Refusal::UnknownVhost(_)
+                | Refusal::UnknownUser(_)
+                | Refusal::UnknownParameter(_) => Self::not_found(reason),
                 _ => Self::new(StatusCode::CONFLICT, "refused", reason),
             },
         }

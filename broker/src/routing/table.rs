@@ -181,9 +181,12 @@ impl Table {
             | Change::QueueDeclared(_)
             | Change::QueueDeleted { .. }
             | Change::Users => true,
-            Change::Queue(_) | Change::Node(..) | Change::NodeForgotten(_) | Change::Policies | Change::Primaries => {
-                false
-            }
+            Change::Queue(_)
+            | Change::Node(..)
+            | Change::NodeForgotten(_)
+            | Change::Policies
+            | Change::Primaries
+            | Change::Parameters => false,
         }
     }
 
@@ -239,6 +242,7 @@ impl Table {
             | Change::NodeForgotten(_)
             | Change::Policies
             | Change::Primaries
+            | Change::Parameters
             | Change::Users => {}
         }
     }

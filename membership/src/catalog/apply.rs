@@ -32,6 +32,8 @@ impl State {
             }
             Command::Bind(bind) => self.bind(bind, changes),
             Command::Unbind(bind) => self.unbind(bind, changes),
+            Command::SetParameter { key, value } => self.set_parameter(key, value, changes),
+            Command::ClearParameter { key } => self.clear_parameter(key, changes),
             Command::ApplyPolicies { revision, policies } => self.apply_policies(*revision, policies, changes),
             Command::Register { name, process, nonce, addresses, voter } => {
                 let node = super::Node {

@@ -12,6 +12,7 @@ use warren_replication::types::{Boot, Epoch, Incarnation, Member, NodeId, Proces
 use super::kinds::ExchangeKind;
 use super::limits::{UserLimits, VhostLimits};
 use super::nodes::Addresses;
+use super::parameters::ParameterKey;
 use super::topology::Destination;
 use super::users::{Permissions, TopicPermissions};
 use super::value::Arguments;
@@ -180,6 +181,18 @@ pub enum Command {
     Bind(Bind),
     /// Unbind; not bound = done.
     Unbind(Bind),
+    /// Make or change a runtime parameter.
+    SetParameter {
+        /// Which.
+        key: ParameterKey,
+        /// JSON, checked by the proposer.
+        value: String,
+    },
+    /// Remove a runtime parameter.
+    ClearParameter {
+        /// Which.
+        key: ParameterKey,
+    },
     /// Replace the whole set of policies, and plan every queue anew.
     ApplyPolicies {
         /// Must be above the one in force.
@@ -393,6 +406,8 @@ pub enum Change {
     Policies,
     /// A group has another primary, or groups came or went.
     Primaries,
+    /// A runtime parameter was set or cleared.
+    Parameters,
     /// Users, permissions or limits changed.
     Users,
 }

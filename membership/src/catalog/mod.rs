@@ -9,6 +9,7 @@
 //!   `queues.rs` queues, `arguments.rs` what they may be declared with,
 //!   `streams.rs` the same for streams
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
+//! - `parameters.rs` runtime parameters of shovels, federation, …
 //! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it;
 //!   `groups.rs` queues that have one primary
 
@@ -26,6 +27,7 @@ mod groups;
 pub mod kinds;
 pub mod limits;
 pub mod nodes;
+pub mod parameters;
 pub mod pattern;
 pub mod policies;
 pub mod queues;
@@ -44,6 +46,7 @@ pub use command::{
 pub use kinds::{ExchangeKind, HashOn};
 pub use limits::{UserLimits, VhostLimits};
 pub use nodes::{Addresses, Node};
+pub use parameters::{ParameterKey, Parameters};
 pub use pattern::Pattern;
 pub use queues::Queue;
 pub use reconfigure::next_reconfiguration;
@@ -68,6 +71,7 @@ pub struct State {
     policies: policies::Policies,
     /// The node that leads each group of queues.
     primaries: BTreeMap<Group, NodeId>,
+    parameters: Parameters,
     index: queues::Index,
 }
 

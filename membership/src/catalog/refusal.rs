@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::parameters::ParameterKey;
+
 /// What a refusal is about: printed as RabbitMQ's `rs/1` does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Resource {
@@ -130,6 +132,9 @@ pub enum Refusal {
     /// No such user.
     #[error("user '{0}' not found")]
     UnknownUser(String),
+    /// No such runtime parameter.
+    #[error("no parameter '{}' of component '{}' in vhost '{}'", .0.name, .0.component, .0.vhost)]
+    UnknownParameter(Box<ParameterKey>),
     /// Compare-and-set lost: the queue's entry has moved on, or the change was
     /// not valid on it. The proposer looks at the applied state and decides anew.
     #[error("{0}")]
@@ -147,7 +152,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> (u16, &'static str) {
         match self {
-            Self::NotFound(_) => (404, "NOT_FOUND"),
+            Self::NotFound(_) | Self::UnknownParameter(_) => (404, "NOT_FOUND"),
             Self::Locked(_) => (405, "RESOURCE_LOCKED"),
             Self::Reserved(_) | Self::DefaultExchange | Self::SystemExchange(_) => (403, "ACCESS_REFUSED"),
             Self::Inequivalent(_)

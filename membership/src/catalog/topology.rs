@@ -134,6 +134,7 @@ impl State {
         for exchange in exchanges {
             self.remove_exchange(name, &exchange, changes);
         }
+        self.clear_parameters_of(name, changes);
         self.vhosts.remove(name);
         changes.push(Change::VhostDeleted(name.to_owned()));
         for user in self.users.values_mut() {

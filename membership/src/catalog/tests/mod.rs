@@ -2,6 +2,7 @@
 
 mod groups;
 mod nodes;
+mod parameters;
 mod policies;
 mod properties;
 mod queues;
