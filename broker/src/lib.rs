@@ -18,6 +18,7 @@ pub mod management;
 pub mod node;
 pub mod peer;
 pub mod policy;
+pub mod remote;
 pub mod routing;
 pub mod shard;
 pub mod telemetry;

@@ -10,10 +10,12 @@ mod error;
 mod limit;
 mod node;
 mod output;
+mod parameters;
 mod permissions;
 mod policy;
 mod queues;
 mod server;
+mod shovel;
 mod status;
 mod user;
 mod vhost;
@@ -52,6 +54,10 @@ enum Command {
     Vhost(vhost::Args),
     /// Manage what users may do in a virtual host.
     Permissions(permissions::Args),
+    /// Manage runtime parameters: shovels, federation upstreams.
+    Parameters(parameters::Args),
+    /// Manage shovels, which move messages between queues, exchanges and brokers.
+    Shovel(shovel::Args),
     /// Check and show node configuration.
     Config(config::Args),
     /// Measure throughput and latency of any AMQP 0-9-1 broker.
@@ -73,6 +79,8 @@ pub fn main() -> ExitCode {
         Command::User(args) => user::run(&args),
         Command::Vhost(args) => vhost::run(&args),
         Command::Permissions(args) => permissions::run(&args),
+        Command::Parameters(args) => parameters::run(&args),
+        Command::Shovel(args) => shovel::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Drill(args) => drill::run(&args),

@@ -99,11 +99,19 @@ pub struct Manner {
 }
 
 /// One wait for a client's socket.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Turn {
-    /// Nothing is read: the caller has no room for it.
-    pub only_writes: bool,
+    only_writes: bool,
     waited: bool,
+}
+
+impl Turn {
+    /// A wait that has not begun. With `only_writes` nothing is read: the caller
+    /// has no room for it.
+    #[must_use]
+    pub const fn new(only_writes: bool) -> Self {
+        Self { only_writes, waited: false }
+    }
 }
 
 /// A connection with one channel.
@@ -272,7 +280,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn turn(&mut self, wake: impl Future<Output = ()>) -> Result<(), ClientError> {
-        let mut turn = Turn::default();
+        let mut turn = Turn::new(false);
         tokio::select! {
             biased;
             moved = poll_fn(|cx| self.poll_turn(&mut turn, cx)) => moved,

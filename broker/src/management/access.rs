@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{Api, ApiError, queues};
+use super::{Api, ApiError, links, queues};
 use crate::auth::is_allowed_from;
 
 /// A user who may look: any of RabbitMQ's management tags.
@@ -82,7 +82,7 @@ fn may_ask_from(parts: &Parts, api: &Api, user: &str, from: IpAddr) -> bool {
     if is_allowed_from(api.cluster.loopback_users(), user, from) {
         return true;
     }
-    parts.uri.path() == queues::LOCAL
+    [queues::LOCAL, links::LOCAL].contains(&parts.uri.path())
         && api
             .cluster
             .catalog()

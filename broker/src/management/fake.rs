@@ -1,6 +1,7 @@
 //! A cluster in memory: one node, a catalog without Raft, queues that say what
 //! they are told to.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -14,6 +15,7 @@ use super::{Answer, Cluster, Numbers, Resources};
 use crate::auth::Passwords;
 use crate::connection::ports::{Proposal, ProposalError};
 use crate::connection::tally::Tally;
+use crate::remote::{LinkKey, LinkPlan, Snapshot};
 
 pub(crate) struct FakeCluster {
     state: RwLock<State>,
@@ -146,6 +148,14 @@ impl Cluster for FakeCluster {
 
     fn loopback_users(&self) -> &[String] {
         &self.loopback_users
+    }
+
+    fn links(&self) -> Vec<(Arc<LinkPlan>, Snapshot)> {
+        Vec::new()
+    }
+
+    fn restart_link(&self, _: &LinkKey) -> bool {
+        false
     }
 
     fn numbers(&self) -> Numbers {

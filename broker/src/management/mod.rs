@@ -12,6 +12,7 @@ mod error;
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fake;
 mod limits;
+mod links;
 mod metrics;
 pub mod model;
 mod nodes;
@@ -38,6 +39,7 @@ use warren_store::CommitStats;
 use crate::auth::Passwords;
 use crate::connection::ports::{Proposal, ProposalError};
 use crate::connection::tally::Tally;
+use crate::remote::{LinkKey, LinkPlan, Snapshot};
 use error::ApiError;
 use model::{HealthView, NodeRow};
 use sampler::Sampler;
@@ -82,6 +84,12 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// Users who may ask from the node's own machine only.
     fn loopback_users(&self) -> &[String];
+
+    /// The links that this node runs.
+    fn links(&self) -> Vec<(Arc<LinkPlan>, Snapshot)>;
+
+    /// Ends a link's run, to be started anew; false if it does not run here.
+    fn restart_link(&self, key: &LinkKey) -> bool;
 
     /// What only the node's own parts can count.
     fn numbers(&self) -> Numbers;
@@ -153,6 +161,15 @@ fn router(api: Api) -> Router {
         .route("/api/policies/explain", get(policies::explain))
         .route("/api/policies/diff", post(policies::diff))
         .route("/api/policies/primary", put(policies::move_primary))
+        .route(links::LOCAL, get(links::local))
+        .route("/api/parameters", get(links::parameters))
+        .route("/api/parameters/{component}", get(links::parameters_of))
+        .route("/api/parameters/{component}/{vhost}", get(links::parameters_in))
+        .route("/api/parameters/{component}/{vhost}/{name}", get(links::parameter).put(links::set).delete(links::clear))
+        .route("/api/shovels", get(links::shovels))
+        .route("/api/shovels/vhost/{vhost}/{name}", put(links::put_shovel).delete(links::delete_shovel))
+        .route("/api/shovels/vhost/{vhost}/{name}/restart", delete(links::restart_shovel))
+        .route("/api/federation-links", get(links::federation))
         .route("/api/users", get(users::list))
         .route("/api/users/{name}", put(users::put).delete(users::delete))
         .route("/api/vhosts", get(users::vhosts))

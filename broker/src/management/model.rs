@@ -238,6 +238,71 @@ pub struct Explanation {
     pub now: Option<String>,
 }
 
+/// `PUT /api/parameters/{component}/{vhost}/{name}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParameterValue {
+    /// What the component understands.
+    pub value: serde_json::Value,
+}
+
+/// One runtime parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ParameterRow {
+    /// Whose: `shovel`, `federation-upstream`, …
+    pub component: String,
+    /// Its virtual host.
+    pub vhost: String,
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub value: serde_json::Value,
+}
+
+/// One link: `GET /api/shovels` and `GET /api/federation-links`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkRow {
+    /// `shovel`, `exchange-federation` or `queue-federation`.
+    pub kind: String,
+    /// The shovel's name, or the federated exchange's or queue's.
+    pub name: String,
+    /// Its virtual host.
+    pub vhost: String,
+    /// The upstream's name.
+    pub upstream: Option<String>,
+    /// `dynamic`: of a parameter; `static`: of the policy file.
+    #[serde(rename = "type")]
+    pub origin: String,
+    /// The node that runs it.
+    pub node: String,
+    /// `starting`, `running`, `idle`, `blocked`, `waiting` or `terminated`.
+    pub state: String,
+    /// Why, if it is blocked.
+    pub why: String,
+    /// Since when it is in that state, in seconds since 1970.
+    pub since: u64,
+    /// `src_uri`, `src_queue`, `dest_uri`, `dest_exchange`, …
+    #[serde(flatten)]
+    pub ends: BTreeMap<String, String>,
+    /// Messages that arrived, since the link runs on this node.
+    pub moved: u64,
+    /// Octets taken.
+    pub bytes: u64,
+    /// Messages a second, lately.
+    pub rate: f64,
+    /// Messages at the source or on their way, if it is known.
+    pub lag: Option<u64>,
+    /// Messages published and not confirmed.
+    pub unconfirmed: u64,
+    /// Refusals of the target.
+    pub refused: u64,
+    /// Runs that failed.
+    pub failures: u64,
+    /// Why the last of them failed.
+    pub last_error: Option<String>,
+    /// When, in seconds since 1970.
+    pub last_error_at: Option<u64>,
+}
+
 /// `PUT /api/users/{name}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutUser {

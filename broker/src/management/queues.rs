@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Query, State as Shared};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use warren_membership::catalog::{Queue, State};
 use warren_replication::types::{NodeId, QueueId};
@@ -28,8 +29,8 @@ pub(super) struct Filter {
     name: Option<String>,
 }
 
-/// What is known of the queues of each node: `Err` says why not.
-type Told = BTreeMap<NodeId, Result<LocalQueues, String>>;
+/// What each node tells of itself: `Err` says why it does not.
+pub(super) type Told<T> = BTreeMap<NodeId, Result<T, String>>;
 
 pub(super) async fn local(_: Reader, Shared(api): Shared<Api>) -> Json<LocalQueues> {
     Json(led_here(&api).await)
@@ -60,7 +61,7 @@ pub(super) async fn list(
     Shared(api): Shared<Api>,
     Query(filter): Query<Filter>,
 ) -> Json<Vec<QueueRow>> {
-    let told = ask_all(&api, &authorization).await;
+    let told = ask_all(&api, &authorization, LOCAL, led_here(&api)).await;
     let catalog = api.cluster.catalog();
     let wanted = |queue: &Queue| {
         filter.vhost.as_ref().is_none_or(|vhost| *vhost == queue.vhost)
@@ -75,10 +76,15 @@ pub(super) async fn list(
     Json(rows)
 }
 
-/// Asks every live node for the queues that it leads, all at once.
-async fn ask_all(api: &Api, authorization: &str) -> Told {
+/// Asks every live node for what it tells at that path, all at once.
+pub(super) async fn ask_all<T: DeserializeOwned + Send + 'static>(
+    api: &Api,
+    authorization: &str,
+    path: &'static str,
+    of_this_one: impl Future<Output = T>,
+) -> Told<T> {
     let mut others = Vec::new();
-    let mut told = Told::new();
+    let mut told = Told::<T>::new();
     let mut here = None;
     {
         let catalog = api.cluster.catalog();
@@ -96,27 +102,27 @@ async fn ask_all(api: &Api, authorization: &str) -> Told {
     let mut asking = JoinSet::new();
     for (node, address) in others {
         let authorization = authorization.to_owned();
-        asking.spawn_blocking(move || (node, ask(&address, &authorization)));
+        asking.spawn_blocking(move || (node, ask(&address, path, &authorization)));
     }
     if let Some(here) = here {
-        told.insert(here, Ok(led_here(api).await));
+        told.insert(here, Ok(of_this_one.await));
     }
     while let Some(answer) = asking.join_next().await {
-        if let Ok((node, queues)) = answer {
-            told.insert(node, queues);
+        if let Ok((node, answer)) = answer {
+            told.insert(node, answer);
         }
     }
     told
 }
 
-fn ask(address: &str, authorization: &str) -> Result<LocalQueues, String> {
+fn ask<T: DeserializeOwned>(address: &str, path: &str, authorization: &str) -> Result<T, String> {
     let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().new_agent();
-    let answer = agent.get(format!("http://{address}{LOCAL}")).header("authorization", authorization).call();
+    let answer = agent.get(format!("http://{address}{path}")).header("authorization", authorization).call();
     let told = answer.and_then(|mut answer| answer.body_mut().with_config().limit(u64::MAX).read_json());
     told.map_err(|error| format!("did not answer over HTTP ({error})"))
 }
 
-fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told) -> QueueRow {
+fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<LocalQueues>) -> QueueRow {
     let assignment = &queue.assignment;
     let leader = assignment.leader.map(|leader| leader.node);
     let name = |node: NodeId| node_name(catalog, node);

@@ -19,6 +19,7 @@ use crate::direct::Direct;
 use crate::management::model::NodeRow;
 use crate::management::{Answer, Cluster, Numbers, Resources};
 use crate::peer::Links;
+use crate::remote::{self, LinkKey, LinkPlan, Snapshot};
 use crate::routing::Routes;
 use crate::shard::Shards;
 use crate::transfer::Surroundings;
@@ -32,6 +33,8 @@ pub(super) struct Node {
     pub(super) links: OnceLock<Links>,
     pub(super) routes: Arc<Routes>,
     pub(super) direct: Arc<Direct>,
+    /// Shovels and federation that run here.
+    pub(super) remote: Arc<remote::Links>,
     pub(super) passwords: Passwords,
     pub(super) blocked: watch::Receiver<Option<Arc<str>>>,
     pub(super) resources: watch::Receiver<Resources>,
@@ -191,6 +194,14 @@ impl Cluster for Node {
 
     fn loopback_users(&self) -> &[String] {
         &self.config.users.loopback_only
+    }
+
+    fn links(&self) -> Vec<(Arc<LinkPlan>, Snapshot)> {
+        self.remote.all()
+    }
+
+    fn restart_link(&self, key: &LinkKey) -> bool {
+        self.remote.restart(key)
     }
 
     fn numbers(&self) -> Numbers {

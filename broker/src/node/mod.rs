@@ -41,6 +41,7 @@ use crate::listener::Listener;
 use crate::management::{self, Cluster, Resources};
 use crate::peer::{LinkConfig, Links};
 use crate::policy;
+use crate::remote;
 use crate::routing::Routes;
 use crate::shard::{Shards, ShardsConfig, StartError};
 use crate::transfer::{self, Surroundings};
@@ -50,6 +51,8 @@ use wishes::Proposals;
 
 /// How long clients may take to say good-bye when the node stops.
 const CLOSE_CLIENTS: Duration = Duration::from_secs(5);
+/// How long links may take to finish what is on its way when the node stops.
+const CLOSE_LINKS: Duration = Duration::from_secs(5);
 /// How long handing over to the other nodes may take.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
@@ -119,6 +122,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         links: OnceLock::new(),
         routes: Arc::clone(&routes),
         direct: Arc::new(Direct::new(membership.process().node)),
+        remote: Arc::default(),
         passwords: Passwords::default(),
         blocked: is_blocked,
         resources,
@@ -169,6 +173,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     tasks.spawn(clients::report_usage(Arc::clone(&node), Arc::clone(&front)));
     tasks.spawn(clients::evict(Arc::clone(&node), Arc::clone(&front), users_changed));
     let closing = CancellationToken::new();
+    let links_stop = CancellationToken::new();
+    let connector = remote::Connector::of(Arc::clone(&front), closing.clone());
+    let kept = tokio::spawn(remote::keep(
+        Arc::clone(&node.remote),
+        membership.clone(),
+        config.cluster.name.clone(),
+        connector,
+        links_stop.clone(),
+    ));
     let clients = tokio::spawn(amqp.run(front, closing.clone()));
     node.serving.store(true, Ordering::Release);
     info!(node = config.node.name, boot = %membership.process().boot, "serving");
@@ -185,6 +198,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
 
     info!("stopping: clients are disconnected, queues handed over");
     node.serving.store(false, Ordering::Release);
+    // Links first: they tell both ends what arrived while they still can.
+    links_stop.cancel();
+    if tokio::time::timeout(CLOSE_LINKS, kept).await.is_err() {
+        info!("some links did not end in time");
+    }
     closing.cancel();
     if tokio::time::timeout(CLOSE_CLIENTS, clients).await.is_err() {
         info!("some clients did not say good-bye in time");

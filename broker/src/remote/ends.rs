@@ -1,0 +1,105 @@
+//! What both ends of a link do before the first message: connect, and make sure
+//! that the queues and bindings that the link needs are there.
+
+use warren_amqp::{FieldTable, Method, ShortStr, confirm, queue};
+
+use super::connector::Connector;
+use super::plan::{From, QueuePlan, To};
+use crate::client::{CHANNEL, Client, ClientError, Uri};
+
+const NOT_FOUND: u16 = 404;
+
+/// Connects to where messages come from.
+pub(super) async fn open_source(
+    connector: &Connector,
+    uri: &Uri,
+    name: &str,
+    from: &From,
+) -> Result<(Client, queue::DeclareOk), ClientError> {
+    match from {
+        From::Queue(plan) => ensure(connector, uri, name, plan).await,
+        From::Exchange { name: exchange, key } => {
+            let mut client = connector.connect(uri, name).await?;
+            let own = queue::Declare { exclusive: true, auto_delete: true, ..Default::default() };
+            let declared = declare(&mut client, &own).await?;
+            bind(&mut client, &declared.queue, exchange, key, FieldTable::default()).await?;
+            Ok((client, declared))
+        }
+        From::Federated { exchange, queue, bindings } => {
+            let (mut client, declared) = ensure(connector, uri, name, queue).await?;
+            for (key, arguments) in bindings {
+                bind(&mut client, &declared.queue, exchange, key, arguments.clone()).await?;
+            }
+            Ok((client, declared))
+        }
+    }
+}
+
+/// Connects to where messages go, with confirms.
+pub(super) async fn open_target(
+    connector: &Connector,
+    uri: &Uri,
+    name: &str,
+    to: &To,
+    confirms: bool,
+) -> Result<Client, ClientError> {
+    let mut client = match to {
+        To::Queue(plan) => ensure(connector, uri, name, plan).await?.0,
+        To::Exchange { .. } => connector.connect(uri, name).await?,
+    };
+    if confirms {
+        let Method::ConfirmSelectOk(_) = client.call(CHANNEL, &confirm::Select::default()).await? else {
+            return Err(client.unexpected("answer to confirm.select"));
+        };
+    }
+    Ok(client)
+}
+
+/// Makes a queue unless it is there, whatever it is there with.
+async fn ensure(
+    connector: &Connector,
+    uri: &Uri,
+    name: &str,
+    plan: &QueuePlan,
+) -> Result<(Client, queue::DeclareOk), ClientError> {
+    let mut client = connector.connect(uri, name).await?;
+    let queue = ShortStr::truncated(&plan.name);
+    let passive = queue::Declare { queue: queue.clone(), passive: true, ..Default::default() };
+    match (declare(&mut client, &passive).await, &plan.arguments) {
+        (Err(ClientError::Closed { code: NOT_FOUND, .. }), Some(arguments)) => {
+            // The refusal cost the channel, and a client has one only.
+            let mut client = connector.connect(uri, name).await?;
+            let active = queue::Declare { queue, durable: true, arguments: arguments.clone(), ..Default::default() };
+            let declared = declare(&mut client, &active).await?;
+            Ok((client, declared))
+        }
+        (declared, _) => declared.map(|declared| (client, declared)),
+    }
+}
+
+async fn declare(client: &mut Client, declare: &queue::Declare) -> Result<queue::DeclareOk, ClientError> {
+    match client.call(CHANNEL, declare).await? {
+        Method::QueueDeclareOk(declared) => Ok(declared),
+        _ => Err(client.unexpected("answer to queue.declare")),
+    }
+}
+
+async fn bind(
+    client: &mut Client,
+    queue: &ShortStr,
+    exchange: &str,
+    key: &str,
+    arguments: FieldTable,
+) -> Result<(), ClientError> {
+    let bind = queue::Bind {
+        queue: queue.clone(),
+        exchange: ShortStr::truncated(exchange),
+        routing_key: ShortStr::truncated(key),
+        arguments,
+        ..Default::default()
+    };
+    match client.call(CHANNEL, &bind).await? {
+        Method::QueueBindOk(_) => Ok(()),
+        _ => Err(client.unexpected("answer to queue.bind")),
+    }
+}
