@@ -38,6 +38,36 @@ pub fn value_from_wire(value: Wire) -> Value {
     }
 }
 
+/// The other way: a table of the wire, from what the catalog keeps.
+#[must_use]
+pub fn to_wire(arguments: &Arguments) -> FieldTable {
+    let field =
+        |(name, value): (&String, &Value)| (bytes::Bytes::copy_from_slice(name.as_bytes()), value_to_wire(value));
+    arguments.iter().map(field).collect()
+}
+
+fn value_to_wire(value: &Value) -> Wire {
+    match value {
+        Value::Void => Wire::Void,
+        Value::Bool(truth) => Wire::Bool(*truth),
+        Value::I8(n) => Wire::I8(*n),
+        Value::U8(n) => Wire::U8(*n),
+        Value::I16(n) => Wire::I16(*n),
+        Value::U16(n) => Wire::U16(*n),
+        Value::I32(n) => Wire::I32(*n),
+        Value::U32(n) => Wire::U32(*n),
+        Value::I64(n) => Wire::I64(*n),
+        Value::F32(bits) => Wire::F32(f32::from_bits(*bits)),
+        Value::F64(bits) => Wire::F64(f64::from_bits(*bits)),
+        Value::Decimal(scale, value) => Wire::Decimal { scale: *scale, value: *value },
+        Value::Text(octets) => Wire::LongStr(octets.clone()),
+        Value::Binary(octets) => Wire::Octets(octets.clone()),
+        Value::Timestamp(seconds) => Wire::Timestamp(*seconds),
+        Value::Array(values) => Wire::Array(values.iter().map(value_to_wire).collect()),
+        Value::Table(table) => Wire::Table(to_wire(table)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +82,7 @@ mod tests {
         ]);
         let arguments = from_wire(&table);
         assert_eq!(arguments.get("x-max-length"), Some(&Value::I32(5)));
+        assert_eq!(from_wire(&to_wire(&arguments)), arguments);
         assert_eq!(arguments.get("t"), Some(&Value::Table(Arguments::from([("a".to_owned(), Value::Bool(true))]))));
     }
 }

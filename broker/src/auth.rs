@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::SaltString;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use warren_amqp::FieldTable;
 
@@ -151,7 +154,36 @@ pub async fn hash(password: String) -> Result<String, HashError> {
     hashed.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }
 
+/// How hashes that were made by RabbitMQ begin in the catalog; the rest is theirs.
+const RABBITMQ_SHA256: &str = "$rabbit_password_hashing_sha256$";
+/// The octets of salt before RabbitMQ's hash.
+const RABBITMQ_SALT: usize = 4;
+
+/// What the catalog keeps of a password that RabbitMQ has hashed: base64 of four
+/// octets of salt and the SHA-256 of salt and password. Weaker than our own, but
+/// users keep their passwords; the next change makes it ours.
+///
+/// # Errors
+/// It is no such hash.
+pub fn from_rabbitmq(hash: &str) -> Result<String, HashError> {
+    match STANDARD.decode(hash) {
+        Ok(octets) if octets.len() == RABBITMQ_SALT + Sha256::output_size() => Ok(format!("{RABBITMQ_SHA256}{hash}")),
+        _ => Err(HashError("not a salted SHA-256 of RabbitMQ's".to_owned())),
+    }
+}
+
+fn matches_rabbitmq(hash: &str, password: &[u8]) -> bool {
+    let Ok(octets) = STANDARD.decode(hash) else { return false };
+    let Some((salt, expected)) = octets.split_at_checked(RABBITMQ_SALT) else { return false };
+    let found = Sha256::new().chain_update(salt).chain_update(password).finalize();
+    // Without a hint by its time about how much of it was right.
+    found.len() == expected.len() && found.iter().zip(expected).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
 fn matches_hash(hash: &str, password: &[u8]) -> bool {
+    if let Some(hash) = hash.strip_prefix(RABBITMQ_SHA256) {
+        return matches_rabbitmq(hash, password);
+    }
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
 }
 
@@ -192,6 +224,16 @@ mod tests {
         assert!(is_allowed_from(&listed, "guest", IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped())));
         assert!(!is_allowed_from(&listed, "guest", far));
         assert!(is_allowed_from(&listed, "other", far));
+    }
+
+    #[tokio::test]
+    async fn passwords_that_rabbitmq_hashed_are_right_here_too() {
+        // RabbitMQ's documentation has this one, of "test12".
+        let hash = from_rabbitmq("kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR").unwrap();
+        let passwords = Passwords::default();
+        assert!(passwords.verify(&hash, &Bytes::from_static(b"test12")).await);
+        assert!(!passwords.verify(&hash, &Bytes::from_static(b"test13")).await);
+        assert!(from_rabbitmq("c2hvcnQ=").is_err() && from_rabbitmq("?").is_err());
     }
 
     #[tokio::test]

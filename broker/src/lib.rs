@@ -15,6 +15,7 @@ pub mod drill;
 pub mod listener;
 pub mod load;
 pub mod management;
+pub mod migrate;
 pub mod node;
 pub mod peer;
 pub mod policy;

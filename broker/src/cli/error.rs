@@ -43,6 +43,9 @@ pub enum CliError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// A migration cannot go on.
+    #[error(transparent)]
+    Migrate(#[from] crate::migrate::MigrateError),
     /// The arguments do not fit together.
     #[error("{0}")]
     Usage(String),

@@ -8,6 +8,7 @@ mod config;
 mod drill;
 mod error;
 mod limit;
+mod migrate;
 mod node;
 mod output;
 mod parameters;
@@ -58,6 +59,8 @@ enum Command {
     Parameters(parameters::Args),
     /// Manage shovels, which move messages between queues, exchanges and brokers.
     Shovel(shovel::Args),
+    /// Take everything of a running RabbitMQ over, its messages included.
+    Migrate(Box<migrate::Args>),
     /// Check and show node configuration.
     Config(config::Args),
     /// Measure throughput and latency of any AMQP 0-9-1 broker.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Permissions(args) => permissions::run(&args),
         Command::Parameters(args) => parameters::run(&args),
         Command::Shovel(args) => shovel::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Drill(args) => drill::run(&args),

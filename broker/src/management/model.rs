@@ -308,6 +308,9 @@ pub struct LinkRow {
 pub struct PutUser {
     /// The new password; absent = as it is.
     pub password: Option<String>,
+    /// Instead of a password: its salted SHA-256 as RabbitMQ exports it.
+    #[serde(default)]
+    pub password_hash: Option<String>,
     /// The new tags; absent = as they are.
     pub tags: Option<Vec<String>>,
     /// Refuse if the user is there already (`true`) or is not there (`false`).

@@ -13,7 +13,7 @@ use warren_membership::catalog::{Command, Pattern, Permissions, TopicPermissions
 use super::access::{Administrator, Reader};
 use super::model::{PermissionsView, PutTopics, PutUser, TopicsView, UserRow, VhostRow};
 use super::{Api, ApiError, limits};
-use crate::auth::hash;
+use crate::auth::{from_rabbitmq, hash};
 
 /// Reads a JSON body.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -66,7 +66,10 @@ pub(super) async fn put(
         (None, false) => return Err(ApiError::not_found(format!("no user '{name}'"))),
         _ => {}
     }
+    let rabbitmqs = wanted.password_hash.map(|hash| from_rabbitmq(&hash));
+    let rabbitmqs = rabbitmqs.transpose().map_err(|error| ApiError::bad_request(error.to_string()))?;
     let password_hash = match (wanted.password, &known) {
+        (None, _) if rabbitmqs.is_some() => rabbitmqs.unwrap_or_default(),
         (Some(password), _) => hash(password)
             .await
             .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()))?,

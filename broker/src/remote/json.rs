@@ -37,7 +37,10 @@ pub(super) fn uris(key: &str, given: &OneOrMany, vhost: &str) -> Result<Vec<Uri>
 }
 
 /// A JSON object as a field table.
-pub(super) fn table(object: &Map<String, Json>) -> Result<FieldTable, String> {
+///
+/// # Errors
+/// What in it has no form in AMQP.
+pub fn table(object: &Map<String, Json>) -> Result<FieldTable, String> {
     let fields: Result<Vec<(Bytes, Value)>, String> = object
         .iter()
         .map(|(name, json)| {

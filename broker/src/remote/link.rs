@@ -54,13 +54,18 @@ pub(super) trait Demand: Send + Sync {
 
 /// How a link ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub enum Ended {
     /// It has moved all that it was to move.
     Done,
     /// It was stopped.
     Stopped,
     /// A run failed, and it is not to connect again.
     Failed,
+}
+
+/// Runs a link of its own, beside no broker, until it is done or stopped.
+pub async fn run(plan: &LinkPlan, connector: &Connector, state: &LinkState, stop: &CancellationToken) -> Ended {
+    Link { plan, connector, state, stop, demand: None }.run().await
 }
 
 /// One link.

@@ -32,8 +32,10 @@ mod wanted;
 
 pub use connector::Connector;
 pub use error::LinkError;
+pub use json::table as json_table;
 pub use keeper::{Links, keep};
+pub use link::{Ended, run as run_link};
 pub use parameters::check;
 pub use plan::{From, Kind, LinkKey, LinkPlan, Origin, To};
 pub use shovel::COMPONENT as SHOVEL;
-pub use state::{Condition, Snapshot};
+pub use state::{Condition, LinkState, Snapshot};

@@ -132,6 +132,35 @@ pub struct LinkPlan {
     pub reconnect: Option<Duration>,
 }
 
+impl LinkPlan {
+    /// A shovel of its own that empties a queue into the one of the same name,
+    /// which must be there.
+    #[must_use]
+    pub fn emptying(from: Uri, to: Uri, queue: &str, prefetch: u16, reconnect: Duration) -> Self {
+        let there = || QueuePlan { name: queue.to_owned(), arguments: None };
+        Self {
+            key: LinkKey {
+                kind: Kind::Shovel,
+                vhost: from.vhost.clone(),
+                name: queue.to_owned(),
+                upstream: String::new(),
+            },
+            origin: Origin::Policy,
+            source: SourcePlan {
+                uris: vec![from],
+                from: From::Queue(there()),
+                prefetch,
+                consumer: FieldTable::default(),
+            },
+            target: TargetPlan { uris: vec![to], to: To::Queue(there()) },
+            ack: AckMode::OnConfirm,
+            extent: Extent::UntilEmpty,
+            marks: Marks::default(),
+            reconnect: Some(reconnect),
+        }
+    }
+}
+
 /// Where a link's messages come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourcePlan {

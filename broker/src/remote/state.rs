@@ -43,7 +43,7 @@ impl Condition {
 
 /// A link's state, shared between the link and who asks.
 #[derive(Debug)]
-pub(super) struct LinkState {
+pub struct LinkState {
     moved: AtomicU64,
     bytes: AtomicU64,
     refused: AtomicU64,
@@ -156,12 +156,14 @@ impl LinkState {
     }
 
     /// Messages that arrived so far.
-    pub(super) fn total(&self) -> u64 {
+    #[must_use]
+    pub fn total(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
     }
 
     /// The state now.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
         let told = self.told.lock();
         let ready = self.ready.load(Ordering::Relaxed);
         let unconfirmed = self.unconfirmed.load(Ordering::Relaxed);
