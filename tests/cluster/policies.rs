@@ -69,9 +69,9 @@ fn policies_are_applied_listed_and_explained_by_command() {
     let explained = cluster.ask(Node(3), &["policy", "explain", "kept-1"]);
     let said = String::from_utf8_lossy(&explained.stdout).into_owned();
     assert!(said.contains("two: matches by") && said.contains("Policy 'two' is in force"), "{said}");
-    fs::write(&file, "[[policy]]\nname = \"x\"\npattern = \"\"\nmode = \"remote\"\n").unwrap();
+    fs::write(&file, "[[policy]]\nname = \"x\"\npattern = \"\"\nmode = \"multi-active\"\n").unwrap();
     let refused = cluster.ask(Node(1), &["policy", "apply", file.to_str().unwrap()]);
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("p.toml:4:1: policy[0].mode: mode \"remote\" is not supported yet"), "{said}");
+    assert!(said.contains("p.toml:4:1: policy[0].mode: mode \"multi-active\" is not supported yet"), "{said}");
 }

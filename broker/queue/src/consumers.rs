@@ -96,6 +96,11 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         self.attached
     }
 
+    /// Whether a consumer of this priority or a higher one has room.
+    pub(crate) fn has_room_from(&self, priority: i32) -> bool {
+        self.rotation.range(..=Reverse(priority)).any(|(_, slots)| !slots.is_empty())
+    }
+
     pub(crate) fn is_attached(&self, key: &K) -> bool {
         self.by_key.get(key).and_then(|slot| self.get(*slot)).is_some_and(|h| h.consumer.is_some())
     }

@@ -45,6 +45,9 @@ pub struct Counts {
     pub consumers: u32,
     /// About so many bytes in ready and held messages.
     pub bytes: u64,
+    /// Nothing is ready, and a consumer has room that is not one of those of a
+    /// negative priority, who take what others leave: federation's links.
+    pub wanting: bool,
 }
 
 /// Who has a message.
@@ -415,6 +418,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             unacked: self.holds.len() as u64 - self.leaving_holds,
             consumers: self.consumers.attached(),
             bytes: self.ready_bytes + self.held_bytes,
+            wanting: self.ready.is_empty() && self.consumers.has_room_from(0),
         }
     }
 

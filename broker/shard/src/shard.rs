@@ -243,8 +243,11 @@ impl Shard {
                 });
             }
             Input::Lease(until) => self.lease = until,
-            Input::Status { request } => {
-                let mut queues: Vec<_> = self.cells.keys().copied().collect();
+            Input::Status { request, only } => {
+                let mut queues: Vec<_> = match only {
+                    Some(queue) => vec![queue],
+                    None => self.cells.keys().copied().collect(),
+                };
                 queues.sort_unstable();
                 let statuses = queues.into_iter().filter_map(|queue| {
                     let cell = self.cells.get_mut(&queue)?;

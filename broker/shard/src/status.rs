@@ -57,6 +57,7 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
         unacked: counts.map_or(0, |counts| counts.unacked),
         bytes: counts.map_or(0, |counts| counts.bytes),
         consumers: counts.map_or(0, |counts| counts.consumers),
+        wanting: counts.is_some_and(|counts| counts.wanting),
         log,
         mirrors,
         totals,

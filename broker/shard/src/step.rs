@@ -71,6 +71,8 @@ pub enum Input {
     Status {
         /// Echoed in [`Effects::statuses`].
         request: u64,
+        /// Only of this queue, rather than of all.
+        only: Option<QueueId>,
     },
     /// Time passed.
     Tick,
@@ -269,6 +271,8 @@ pub struct QueueStatus {
     pub bytes: u64,
     /// Consumers on all nodes.
     pub consumers: u32,
+    /// Consumers wait and nothing is ready (leader only).
+    pub wanting: bool,
     /// Last index, durable index and commit index here.
     pub log: (u64, u64, u64),
     /// Leader only: each mirror with its durable index and why it is not in

@@ -148,7 +148,7 @@ impl Node {
 
     fn status(&mut self) -> QueueStatus {
         let mut effects = Effects::default();
-        self.shard.turn(self.now, [Input::Status { request: 0 }], &mut effects);
+        self.shard.turn(self.now, [Input::Status { request: 0, only: None }], &mut effects);
         effects.statuses[0].1[0].clone()
     }
 }

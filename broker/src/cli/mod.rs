@@ -8,6 +8,7 @@ mod config;
 mod drill;
 mod error;
 mod limit;
+mod federation;
 mod migrate;
 mod node;
 mod output;
@@ -59,6 +60,8 @@ enum Command {
     Parameters(parameters::Args),
     /// Manage shovels, which move messages between queues, exchanges and brokers.
     Shovel(shovel::Args),
+    /// Manage federation: what this cluster takes from others.
+    Federation(federation::Args),
     /// Take everything of a running RabbitMQ over, its messages included.
     Migrate(Box<migrate::Args>),
     /// Check and show node configuration.
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Permissions(args) => permissions::run(&args),
         Command::Parameters(args) => parameters::run(&args),
         Command::Shovel(args) => shovel::run(&args),
+        Command::Federation(args) => federation::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Bench(args) => bench::run(&args),

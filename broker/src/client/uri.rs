@@ -63,6 +63,20 @@ impl Uri {
         }
     }
 
+    /// A virtual host of this broker, for its own links.
+    #[must_use]
+    pub fn local(vhost: &str) -> Self {
+        let nobody = String::new;
+        Self {
+            authority: nobody(),
+            username: nobody(),
+            password: nobody(),
+            vhost: vhost.to_owned(),
+            tls: None,
+            heartbeat: None,
+        }
+    }
+
     /// Whether it names no host: the broker that reads it.
     #[must_use]
     pub fn is_local(&self) -> bool {

@@ -41,6 +41,7 @@ pub(crate) fn status(queue: QueueId) -> QueueStatus {
         unacked: 0,
         bytes: 0,
         consumers: 0,
+        wanting: false,
         log: (0, 0, 0),
         mirrors: Vec::new(),
         totals: (0, 0, 0),

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use warren_membership::catalog::policies::Policies;
 use warren_membership::catalog::{Command, Node, State};
-use warren_replication::plan::{ApplyTo, Group, Leaders, Mode, Policy};
+use warren_replication::plan::{ApplyTo, Group, Leaders, Link, Mode, Policy};
 
 use super::access::{Administrator, Reader};
 use super::model::{
@@ -40,6 +40,7 @@ fn row(policy: &Policy) -> PolicyRow {
         }
         None => {}
     }
+    definition.extend(policy.link.as_ref().map(Link::explain));
     definition.extend(policy.limits.listed().iter().map(|(key, value)| format!("{key} {value}")));
     PolicyRow {
         name: policy.name.clone(),
@@ -48,6 +49,7 @@ fn row(policy: &Policy) -> PolicyRow {
         apply_to: match policy.apply_to {
             ApplyTo::All => "all",
             ApplyTo::Queues => "queues",
+            ApplyTo::Exchanges => "exchanges",
         }
         .to_owned(),
         priority: policy.priority,

@@ -21,7 +21,7 @@ const NOT_FOUND: u16 = 404;
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// A queue by virtual host and name.
-pub type Name = (String, String);
+type Name = (String, String);
 
 /// How many messages are ready in these queues; those that are not there are left out.
 ///

@@ -180,6 +180,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         membership.clone(),
         config.cluster.name.clone(),
         connector,
+        shards.clone(),
         links_stop.clone(),
     ));
     let clients = tokio::spawn(amqp.run(front, closing.clone()));

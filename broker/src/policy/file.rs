@@ -207,8 +207,8 @@ mirror = { replicas = ["a", "b"], min-in-sync = 1, leaders = "first" }
     fn mistakes_name_line_and_key() {
         for (text, expected) in [
             (
-                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"remote\"\n",
-                "p.toml:4:1: policy[0].mode: mode \"remote\" is not supported yet",
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"multi-active\"\n",
+                "p.toml:4:1: policy[0].mode: mode \"multi-active\" is not supported yet",
             ),
             (
                 "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"miror\"\n",

@@ -1,7 +1,7 @@
 //! What both ends of a link do before the first message: connect, and make sure
 //! that the queues and bindings that the link needs are there.
 
-use warren_amqp::{FieldTable, Method, ShortStr, confirm, queue};
+use warren_amqp::{FieldTable, Method, ShortStr, confirm, exchange, queue};
 
 use super::connector::Connector;
 use super::plan::{From, QueuePlan, To};
@@ -25,13 +25,79 @@ pub(super) async fn open_source(
             bind(&mut client, &declared.queue, exchange, key, FieldTable::default()).await?;
             Ok((client, declared))
         }
-        From::Federated { exchange, queue, bindings } => {
-            let (mut client, declared) = ensure(connector, uri, name, queue).await?;
-            for (key, arguments) in bindings {
-                bind(&mut client, &declared.queue, exchange, key, arguments.clone()).await?;
+        From::Federated { exchange, kind, queue, bindings } => {
+            let theirs = exchange::Declare {
+                exchange: ShortStr::truncated(exchange),
+                kind: ShortStr::truncated(kind),
+                durable: true,
+                ..Default::default()
+            };
+            if !is_there(connector, uri, name, exchange).await? {
+                connector.connect(uri, name).await?.call(CHANNEL, &theirs).await?;
             }
+            let [first, second] = between(queue);
+            // What was bound before may have changed meanwhile, by another node:
+            // all is bound anew, to the other of two exchanges, before the one in
+            // use goes. The queue misses nothing, and gets nothing twice.
+            let (fresh, stale) =
+                if is_there(connector, uri, name, &first).await? { (second, first) } else { (first, second) };
+            let (mut client, declared) = ensure(connector, uri, name, queue).await?;
+            delete_exchange(&mut client, &fresh).await?;
+            let fanout = exchange::Declare {
+                exchange: ShortStr::truncated(&fresh),
+                kind: ShortStr::truncated("fanout"),
+                durable: true,
+                internal: true,
+                ..Default::default()
+            };
+            client.call(CHANNEL, &fanout).await?;
+            for (key, arguments) in bindings {
+                let bind = exchange::Bind {
+                    destination: ShortStr::truncated(&fresh),
+                    source: ShortStr::truncated(exchange),
+                    routing_key: ShortStr::truncated(key),
+                    arguments: arguments.clone(),
+                    ..Default::default()
+                };
+                client.call(CHANNEL, &bind).await?;
+            }
+            bind(&mut client, &declared.queue, &fresh, "", FieldTable::default()).await?;
+            delete_exchange(&mut client, &stale).await?;
             Ok((client, declared))
         }
+    }
+}
+
+/// The exchanges between an upstream's exchange and a link's queue there, of
+/// which one is in use.
+fn between(queue: &QueuePlan) -> [String; 2] {
+    ["A", "B"].map(|which| format!("{} {which}", queue.name))
+}
+
+/// Takes what a federated exchange's link has made at its upstream away.
+pub(super) async fn retire(connector: &Connector, uri: &Uri, name: &str, queue: &QueuePlan) -> Result<(), ClientError> {
+    let mut client = connector.connect(uri, name).await?;
+    for exchange in between(queue) {
+        delete_exchange(&mut client, &exchange).await?;
+    }
+    let delete = queue::Delete { queue: ShortStr::truncated(&queue.name), ..Default::default() };
+    client.call(CHANNEL, &delete).await?;
+    client.close().await
+}
+
+async fn delete_exchange(client: &mut Client, name: &str) -> Result<(), ClientError> {
+    let delete = exchange::Delete { exchange: ShortStr::truncated(name), ..Default::default() };
+    client.call(CHANNEL, &delete).await.map(drop)
+}
+
+/// Whether an exchange is there. A connection of its own, since a no costs the channel.
+async fn is_there(connector: &Connector, uri: &Uri, name: &str, exchange: &str) -> Result<bool, ClientError> {
+    let mut client = connector.connect(uri, name).await?;
+    let passive = exchange::Declare { exchange: ShortStr::truncated(exchange), passive: true, ..Default::default() };
+    match client.call(CHANNEL, &passive).await {
+        Ok(_) => Ok(true),
+        Err(ClientError::Closed { code: NOT_FOUND, .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

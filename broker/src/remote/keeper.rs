@@ -2,7 +2,8 @@
 //! is, while it has a lease. Looked at again whenever the catalog or who is
 //! live changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,14 @@ use warren_membership::catalog::{Command, ParameterKey};
 use warren_membership::{Membership, clock};
 
 use super::connector::Connector;
-use super::link::{Ended, Link};
+use super::ends;
+use super::link::{Demand, Ended, Link};
 use super::placement;
-use super::plan::{LinkKey, LinkPlan, Origin};
+use super::plan::{From, Kind, LinkKey, LinkPlan, Origin};
 use super::shovel;
 use super::state::{LinkState, Snapshot};
 use super::wanted::Wanted;
+use crate::shard::Shards;
 
 /// Between two looks at least: a busy catalog is not looked at for each change.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -57,7 +60,12 @@ impl Links {
     }
 
     /// Stops what is not wanted any more, starts what is.
-    fn reconcile(&self, mut wanted: BTreeMap<LinkKey, LinkPlan>, start: impl Fn(Arc<LinkPlan>) -> Running) {
+    fn reconcile(
+        &self,
+        mut wanted: BTreeMap<LinkKey, LinkPlan>,
+        start: impl Fn(Arc<LinkPlan>) -> Running,
+        ended: impl Fn(Arc<LinkPlan>),
+    ) {
         let mut running = self.running.lock();
         running.retain(|key, link| {
             let stays = wanted.get(key).is_some_and(|plan| *plan == *link.plan);
@@ -67,6 +75,9 @@ impl Links {
             // One that is stopped is started again when it has ended: it is
             // never there twice.
             let gone = link.stop.is_cancelled() && link.task.is_finished();
+            if gone {
+                ended(Arc::clone(&link.plan));
+            }
             !gone
         });
         wanted.retain(|key, _| !running.contains_key(key));
@@ -94,6 +105,7 @@ pub async fn keep(
     membership: Membership,
     cluster: String,
     connector: Connector,
+    shards: Shards,
     stop: CancellationToken,
 ) {
     let mut wanted = Wanted::new(cluster);
@@ -101,18 +113,30 @@ pub async fn keep(
     let me = membership.process();
     loop {
         let mut here = BTreeMap::new();
+        let mut all: Option<BTreeSet<LinkKey>> = None;
         // Without a lease others may run our links already.
         if lease.borrow().micros_since(clock::now()) > 0 {
             let live = live.borrow_and_update().clone();
             applied.mark_unchanged();
             let catalog = membership.state();
-            for plan in wanted.look(&catalog) {
+            let plans = wanted.look(&catalog);
+            all = Some(plans.iter().map(|plan| plan.key.clone()).collect());
+            for plan in plans {
                 if placement::owner(plan, &catalog, live.iter()) == Some(me) {
                     here.insert(plan.key.clone(), plan.clone());
                 }
             }
         }
-        links.reconcile(here, |plan| start(plan, membership.clone(), connector.clone()));
+        links.reconcile(
+            here,
+            |plan| start(plan, membership.clone(), connector.clone(), shards.clone()),
+            |plan| {
+                // One that runs elsewhere now leaves everything as it is.
+                if all.as_ref().is_some_and(|all| !all.contains(&plan.key)) {
+                    tokio::spawn(retire(plan, connector.clone()));
+                }
+            },
+        );
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(PAUSE) => {}
@@ -127,12 +151,14 @@ pub async fn keep(
     links.stop().await;
 }
 
-fn start(plan: Arc<LinkPlan>, membership: Membership, connector: Connector) -> Running {
+fn start(plan: Arc<LinkPlan>, membership: Membership, connector: Connector, shards: Shards) -> Running {
     let (state, stop) = (Arc::new(LinkState::default()), CancellationToken::new());
     let task = {
         let (plan, state, stop) = (Arc::clone(&plan), Arc::clone(&state), stop.clone());
         tokio::spawn(async move {
-            let link = Link { plan: &plan, connector: &connector, state: &state, stop: &stop, demand: None };
+            let demand = Consumers { plan: &plan, membership: &membership, shards };
+            let demand = (plan.key.kind == Kind::QueueFederation).then_some(&demand as &dyn Demand);
+            let link = Link { plan: &plan, connector: &connector, state: &state, stop: &stop, demand };
             let ended = link.run().await;
             info!(link = %plan.key, ?ended, moved = state.total(), "a link ended");
             if ended == Ended::Done && plan.origin == Origin::Parameter {
@@ -141,6 +167,36 @@ fn start(plan: Arc<LinkPlan>, membership: Membership, connector: Connector) -> R
         })
     };
     Running { plan, state, stop, task }
+}
+
+/// The consumers of a federated queue, on the node that leads it.
+struct Consumers<'a> {
+    plan: &'a LinkPlan,
+    membership: &'a Membership,
+    shards: Shards,
+}
+
+impl Demand for Consumers<'_> {
+    fn wanted(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        let key = &self.plan.key;
+        let queue = self.membership.state().queue_named(&key.vhost, &key.name).map(|(queue, _)| queue);
+        Box::pin(async move {
+            let Ok(queue) = queue else { return false };
+            self.shards.status(queue).await.is_some_and(|status| status.leading && status.wanting)
+        })
+    }
+}
+
+/// A federated exchange's link is wanted no more: what it made at its upstream
+/// would gather messages for nobody.
+async fn retire(plan: Arc<LinkPlan>, connector: Connector) {
+    let From::Federated { queue, .. } = &plan.source.from else { return };
+    for uri in &plan.source.uris {
+        match ends::retire(&connector, uri, &plan.key.to_string(), queue).await {
+            Ok(()) => return,
+            Err(error) => warn!(link = %plan.key, %error, "what a link made at its upstream could not be removed"),
+        }
+    }
 }
 
 /// A shovel that has moved what it was to move is no longer there.

@@ -9,6 +9,7 @@
 //! was confirmed and not yet acknowledged when something failed comes twice.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::backoff::Backoff;
 use super::connector::Connector;
 use super::error::LinkError;
 use super::flow::Flow;
+use super::mark::Marks;
 use super::plan::{AckMode, Extent, LinkPlan};
 use super::source::Source;
 use super::state::{Condition, LinkState};
@@ -49,7 +51,7 @@ const AFTER_REFUSALS: Duration = Duration::from_secs(10);
 /// Whether somebody waits for what a link brings.
 pub(super) trait Demand: Send + Sync {
     /// Asked every few hundred milliseconds.
-    fn wanted(&self) -> bool;
+    fn wanted(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
 }
 
 /// How a link ended by itself.
@@ -140,8 +142,10 @@ impl Link<'_> {
             Extent::QueueLength => Some(source.length),
             Extent::Messages(messages) => Some(messages.saturating_sub(self.state.total())),
         };
+        let marks = self.plan.marks.of_source(source.client.server_properties());
         let run = Run {
             link: self,
+            marks,
             source,
             target,
             flow: Flow::new(),
@@ -183,6 +187,7 @@ struct Run<'a> {
     link: &'a Link<'a>,
     source: Source,
     target: Target,
+    marks: Marks,
     flow: Flow,
     /// Messages that are still to be taken, if they are counted.
     left: Option<u64>,
@@ -227,7 +232,7 @@ impl Run<'_> {
                 turned = turn(&mut self.source, &mut self.target, only_writes) => turned?,
                 _ = ticks.tick() => {
                     tick += 1;
-                    self.look_around(tick)?;
+                    self.look_around(tick).await?;
                 }
                 () = until(drained_by) => {}
             }
@@ -267,7 +272,7 @@ impl Run<'_> {
                 *left -= 1;
             }
             let tag = delivery.tag;
-            match plan.marks.apply(&delivery.properties, delivery.redelivered) {
+            match self.marks.apply(&delivery.properties, delivery.redelivered) {
                 Some(properties) => {
                     bytes += delivery.body.len() as u64;
                     self.target.publish(delivery, &properties);
@@ -325,7 +330,7 @@ impl Run<'_> {
         }
     }
 
-    fn look_around(&mut self, tick: u32) -> Result<(), LinkError> {
+    async fn look_around(&mut self, tick: u32) -> Result<(), LinkError> {
         self.source.client.keep_alive().map_err(LinkError::source)?;
         self.target.client.keep_alive().map_err(LinkError::target)?;
         if self.link.plan.extent == Extent::UntilEmpty {
@@ -336,7 +341,7 @@ impl Run<'_> {
             self.source.ask_length();
         }
         if let Some(demand) = self.link.demand {
-            if demand.wanted() { self.source.consume() } else { self.source.pause() }
+            if demand.wanted().await { self.source.consume() } else { self.source.pause() }
         }
         let state = self.link.state;
         state.measure(self.flow.unanswered() as u64, self.source.ready);

@@ -64,6 +64,17 @@ impl Marks {
         Some((SHOVELLED, entry))
     }
 
+    /// With what only the source itself knows: its cluster's name.
+    pub(super) fn of_source(&self, server: &FieldTable) -> Self {
+        let mut marks = self.clone();
+        if let Some((RECEIVED_FROM, entry)) = &mut marks.passed
+            && let Some(cluster) = server.get("cluster_name")
+        {
+            *entry = with(entry, "cluster-name", cluster);
+        }
+        marks
+    }
+
     /// The properties that the message goes on with; `None` if it does not.
     pub(super) fn apply(&self, properties: &Bytes, redelivered: bool) -> Option<Bytes> {
         if self.passed.is_none() && !self.timestamp && !self.drop_user && self.properties.is_empty() {

@@ -3,7 +3,8 @@
 //! and so reach Warren and RabbitMQ alike.
 //!
 //! - `plan.rs` what a link does; `shovel.rs` what RabbitMQ's parameters say, as
-//!   plans; `json.rs` what they have in common
+//!   plans; `federation.rs` the same for upstreams; `json.rs` what they have in
+//!   common
 //! - `wanted.rs` which links the catalog wants; `placement.rs` which node runs
 //!   each; `keeper.rs` starts and stops them
 //! - `link.rs` one link: `source.rs` consumes, `target.rs` publishes, `flow.rs`
@@ -16,6 +17,7 @@ mod backoff;
 mod connector;
 mod ends;
 mod error;
+mod federation;
 mod flow;
 mod json;
 mod keeper;
@@ -32,6 +34,7 @@ mod wanted;
 
 pub use connector::Connector;
 pub use error::LinkError;
+pub use federation::UPSTREAM;
 pub use json::table as json_table;
 pub use keeper::{Links, keep};
 pub use link::{Ended, run as run_link};

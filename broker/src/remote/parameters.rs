@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 use warren_membership::catalog::ParameterKey;
 
 use super::plan::Origin;
-use super::shovel;
+use super::{federation, shovel};
 
 /// Checks a parameter before it is proposed, as RabbitMQ does.
 ///
@@ -20,6 +20,8 @@ pub fn check(cluster: &str, key: &ParameterKey, value: &Json) -> Result<(), Stri
             let definition = serde_json::from_value(value.clone()).map_err(|error| failed(error.to_string()))?;
             shovel::plan(cluster, &key.vhost, &key.name, Origin::Parameter, definition).map(drop).map_err(failed)
         }
+        federation::UPSTREAM => federation::Upstream::read(value, &key.vhost).map(drop).map_err(failed),
+        federation::UPSTREAM_SET => federation::check_set(value).map_err(failed),
         other => Err(failed(format!("component {other} not found"))),
     }
 }

@@ -189,8 +189,10 @@ pub enum From {
     /// An exchange, by a queue that outlives the connection, bound as the
     /// downstream exchange is.
     Federated {
-        /// The exchange of the upstream.
+        /// The exchange of the upstream, made if it is not there.
         exchange: String,
+        /// Its type.
+        kind: String,
         /// The link's queue there.
         queue: QueuePlan,
         /// What is to be bound: keys and arguments.

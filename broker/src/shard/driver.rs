@@ -142,10 +142,10 @@ impl Driver {
             Mail::Unregister(connection) => {
                 self.connections.remove(&connection);
             }
-            Mail::Status(answer) => {
+            Mail::Status(only, answer) => {
                 self.requests += 1;
                 self.statuses.insert(self.requests, answer);
-                self.inputs.push(Input::Status { request: self.requests });
+                self.inputs.push(Input::Status { request: self.requests, only });
             }
             Mail::Stop => {}
         }

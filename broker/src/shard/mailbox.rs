@@ -30,7 +30,7 @@ pub(super) enum Mail {
     /// The connection is gone.
     Unregister(u64),
     /// Somebody asks how the queues are.
-    Status(oneshot::Sender<Vec<QueueStatus>>),
+    Status(Option<QueueId>, oneshot::Sender<Vec<QueueStatus>>),
     /// The end.
     Stop,
 }

@@ -188,7 +188,7 @@ impl Shards {
             .iter()
             .map(|mailbox| {
                 let (answer, answered) = oneshot::channel();
-                mailbox.put(Mail::Status(answer));
+                mailbox.put(Mail::Status(None, answer));
                 answered
             })
             .collect();
@@ -198,6 +198,13 @@ impl Shards {
         }
         statuses.sort_unstable_by_key(|status| status.queue);
         statuses
+    }
+
+    /// One queue of this node as its shard sees it.
+    pub async fn status(&self, queue: QueueId) -> Option<QueueStatus> {
+        let (answer, answered) = oneshot::channel();
+        self.of(queue).put(Mail::Status(Some(queue), answer));
+        answered.await.ok()?.pop()
     }
 
     /// What the disk takes.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use warren_replication::plan::{Group, Leaders, MinInSync, Placement, Plan, Policy, PrimaryBackup};
+use warren_replication::plan::{ApplyTo, Group, Leaders, Link, MinInSync, Placement, Plan, Policy, PrimaryBackup};
 use warren_replication::types::{NodeId, Process, QueueId};
 
 use super::State;
@@ -62,7 +62,28 @@ impl Policies {
             .iter()
             .filter(move |ranked| ranked.policy.vhost == vhost && ranked.pattern.is_match(queue))
             .map(|ranked| &ranked.policy)
-            .filter(|policy| !policy.operator)
+            .filter(|policy| !policy.operator && policy.apply_to != ApplyTo::Exchanges)
+    }
+
+    /// The link that policies give an exchange: that of the best one that matches.
+    #[must_use]
+    pub fn exchange_link(&self, vhost: &str, exchange: &str) -> Option<&Link> {
+        let for_exchanges = |policy: &Policy| !policy.operator && policy.apply_to != ApplyTo::Queues;
+        let ranked = self.ranked.iter().filter(|ranked| ranked.policy.vhost == vhost && for_exchanges(&ranked.policy));
+        let best = ranked.into_iter().find(|ranked| ranked.pattern.is_match(exchange))?;
+        best.policy.link.as_ref()
+    }
+
+    /// The link that policies give a queue.
+    #[must_use]
+    pub fn queue_link(&self, vhost: &str, queue: &str) -> Option<&Link> {
+        self.matching(vhost, queue).next()?.link.as_ref()
+    }
+
+    /// Whether any policy links anything.
+    #[must_use]
+    pub fn link_anything(&self) -> bool {
+        self.iter().any(|policy| policy.link.is_some())
     }
 
     /// The operator's policy for a queue's name, if there is one.

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 mod definition;
 mod limits;
+mod link;
 mod source;
 
 pub use definition::{Definition, Setting};
 pub use limits::{Limits, Overflow};
+pub use link::{Link, RemoteSource};
 pub use source::{PolicyError, PolicySource};
 
 /// One `[[policy]]` of the policy file, checked.
@@ -35,6 +37,8 @@ pub struct Policy {
     pub mode: Option<Mode>,
     /// What queues keep, and for how long.
     pub limits: Limits,
+    /// What queues or exchanges are linked with elsewhere.
+    pub link: Option<Link>,
     /// Whether it is an operator's: it then only caps the limits of the policy
     /// that is in force beside it, as RabbitMQ's operator policies do.
     pub operator: bool,
@@ -48,6 +52,8 @@ pub enum ApplyTo {
     All,
     /// Queues only.
     Queues,
+    /// Exchanges only.
+    Exchanges,
 }
 
 /// A policy's mode with its settings.

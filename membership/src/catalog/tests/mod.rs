@@ -66,6 +66,7 @@ pub(super) fn policy(name: &str, pattern: &str, priority: i64, replicas: Replica
         pattern: pattern.into(),
         priority,
         apply_to: ApplyTo::All,
+        link: None,
         mode: Some(Mode::Mirror(Mirror { replicas, min_in_sync, leaders: Leaders::Balanced })),
         limits: Limits::default(),
         operator: false,

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::limits::{Limits, Overflow};
+use super::link::Link;
 use super::{Leaders, MinInSync, Mirror, Mode, PolicyError, Replicas};
 
 /// A policy's definition as RabbitMQ's JSON or our TOML gives it.
@@ -47,9 +48,10 @@ impl fmt::Display for Setting {
 /// # Errors
 /// An unknown key, a value that does not fit, or a promise that is not kept
 /// here (`ha-promote-on-failure: always` would lose confirmed messages).
-pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits), PolicyError> {
+pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits, Option<Link>), PolicyError> {
     let mut limits = Limits::default();
     let mut leaders = None;
+    let mut link = None;
     for (key, value) in definition {
         match key.as_str() {
             "ha-mode" | "ha-params" | "ha-sync-batch-size" | "queue-mode" | "queue-version" => {}
@@ -75,6 +77,9 @@ pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits),
                 limits.overflow = known.into_iter().find(said);
             }
             "dead-letter-exchange" => limits.dead_letter_exchange = Some(text(key, value)?),
+            "federation-upstream" if link.is_none() => link = Some(Link::Upstream(text(key, value)?)),
+            "federation-upstream-set" if link.is_none() => link = Some(Link::UpstreamSet(text(key, value)?)),
+            "federation-upstream-set" => return Err(wrong(key, "does not go with federation-upstream")),
             "dead-letter-routing-key" => limits.dead_letter_routing_key = Some(text(key, value)?),
             _ => return Err(wrong(key, "is no policy key that is known here")),
         }
@@ -91,7 +96,7 @@ pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits),
         };
         Mode::Mirror(Mirror { replicas, min_in_sync, leaders: leaders.unwrap_or_default() })
     });
-    Ok((mode, limits))
+    Ok((mode, limits, link))
 }
 
 fn replicas(mode: &Setting, params: Option<&Setting>) -> Result<Replicas, PolicyError> {

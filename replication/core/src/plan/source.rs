@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::definition::{self, Definition};
 use super::limits::{Limits, LimitsSource};
+use super::link::{Link, RemoteSource};
 use super::{ApplyTo, Clients, FailBack, Leaders, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas};
 
 /// One `[[policy]]` table, with the file's own key names. The tables of modes
@@ -25,7 +26,7 @@ pub struct PolicySource {
     /// Default 0.
     #[serde(default)]
     pub priority: i64,
-    /// `queues` or `all` (default).
+    /// `queues`, `exchanges` or `all` (default).
     #[serde(default)]
     pub apply_to: ApplyToSource,
     /// `mirror` or `primary-backup`; without one the policy leaves open where
@@ -47,9 +48,9 @@ pub struct PolicySource {
     /// An operator's policy, which caps limits only.
     #[serde(default)]
     pub operator: bool,
-    /// Not supported yet.
+    /// Settings of mode `remote`, beside which `mirror` says where queues live.
     #[serde(default)]
-    pub remote: Option<de::IgnoredAny>,
+    pub remote: Option<RemoteSource>,
     /// Not supported yet.
     #[serde(default)]
     pub multi_active: Option<de::IgnoredAny>,
@@ -68,6 +69,8 @@ pub enum ApplyToSource {
     All,
     /// Queues only.
     Queues,
+    /// Exchanges only.
+    Exchanges,
 }
 
 /// `mirror = { … }`.
@@ -208,25 +211,26 @@ impl TryFrom<PolicySource> for Policy {
         if source.name.is_empty() {
             return invalid("name", "must not be empty");
         }
-        if source.remote.is_some() {
-            return Err(PolicyError::KeyNotSupported("remote"));
-        }
         if source.multi_active.is_some() {
             return Err(PolicyError::KeyNotSupported("multi-active"));
         }
         let own = source.mode.is_some() || source.limits.is_some();
-        let (mode, limits) = match source.definition {
+        let (mode, limits, link) = match source.definition {
             Some(_) if own => return invalid("definition", "stands for itself: no `mode` and no `limits` beside it"),
             Some(definition) => definition::compile(&definition)?,
-            None => (
-                mode(source.mode, source.mirror, source.primary_backup)?,
-                source.limits.map(Limits::from).unwrap_or_default(),
-            ),
+            None => {
+                let link = link(source.mode.as_deref(), source.remote)?;
+                // A link is beside where queues live, which is as without it.
+                let local = if source.mirror.is_some() { Some("mirror".to_owned()) } else { None };
+                let name = if link.is_some() { local } else { source.mode };
+                let limits = source.limits.map(Limits::from).unwrap_or_default();
+                (mode(name, source.mirror, source.primary_backup)?, limits, link)
+            }
         };
-        if source.operator && mode.is_some() {
+        if source.operator && (mode.is_some() || link.is_some()) {
             return invalid("operator", "an operator's policy sets limits only");
         }
-        if mode.is_none() && limits == Limits::default() {
+        if mode.is_none() && link.is_none() && limits == Limits::default() {
             return invalid("mode", "is missing: a policy has a `mode`, `limits`, or a `definition`");
         }
         Ok(Self {
@@ -237,11 +241,23 @@ impl TryFrom<PolicySource> for Policy {
             apply_to: match source.apply_to {
                 ApplyToSource::All => ApplyTo::All,
                 ApplyToSource::Queues => ApplyTo::Queues,
+                ApplyToSource::Exchanges => ApplyTo::Exchanges,
             },
             mode,
             limits,
+            link,
             operator: source.operator,
         })
+    }
+}
+
+fn link(mode: Option<&str>, remote: Option<RemoteSource>) -> Result<Option<Link>, PolicyError> {
+    let invalid = |problem: &str| Err(PolicyError::Invalid { key: "remote", problem: problem.to_owned() });
+    match (mode, remote) {
+        (Some("remote"), Some(remote)) => Link::try_from(remote).map(Some),
+        (Some("remote"), None) => invalid("is missing: it says what to link with"),
+        (_, Some(_)) => invalid("needs mode = \"remote\""),
+        (_, None) => Ok(None),
     }
 }
 
@@ -301,7 +317,7 @@ fn mode(
             )?;
             Ok(Some(Mode::PrimaryBackup(settings)))
         }
-        Some("remote" | "multi-active") => Err(PolicyError::ModeNotSupported(name.unwrap_or_default())),
+        Some("multi-active") => Err(PolicyError::ModeNotSupported(name.unwrap_or_default())),
         Some(_) => Err(PolicyError::UnknownMode(name.unwrap_or_default())),
     }
 }
