@@ -54,12 +54,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
     let client = args.client();
     match &args.action {
         Action::Add { name, new_password, tags } => {
-            let user = PutUser { password: Some(password(new_password)?), password_hash: None, tags: Some(tags.clone()), create: true };
+            let user = PutUser {
+                password: Some(password(new_password)?),
+                password_hash: None,
+                tags: Some(tags.clone()),
+                create: true,
+            };
             client.put::<()>(&path(name), &user)?;
             output::say(&format!("{name} is there; `warren permissions set {name}` lets it do something"))?;
         }
         Action::Passwd { name, new_password } => {
-            let user = PutUser { password: Some(password(new_password)?), password_hash: None, tags: None, create: false };
+            let user =
+                PutUser { password: Some(password(new_password)?), password_hash: None, tags: None, create: false };
             client.put::<()>(&path(name), &user)?;
             output::say(&format!("{name} has a new password"))?;
         }
