@@ -130,7 +130,7 @@ def delayed(cluster: Cluster, messages: int) -> None:
 
     def some(start: int):
         for number in range(start, start + messages):
-            text, delay = f"{number:06}", 2000 + (number * 7919) % 28000
+            text, delay = f"{number:06}", 2000 + (number * 7919) % 58000
             due[text] = time.time() + delay / 1000
             yield text, pika.BasicProperties(delivery_mode=2, headers={"x-delay": delay})
 
