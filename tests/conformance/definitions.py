@@ -1,5 +1,5 @@
-"""Gives a Warren cluster the users, virtual hosts and permissions that the cases
-expect, which RabbitMQ reads from the same file. Usage: definitions.py WARREN FILE, with
+"""Gives a Warren cluster the users, virtual hosts, permissions and limits that the
+cases expect, which RabbitMQ reads from the same file. Usage: definitions.py WARREN FILE, with
 WARREN_NODE set."""
 
 import json
@@ -26,6 +26,11 @@ def main() -> int:
             warren("user", "add", user["name"], user["password"], *tags)
     for one in wanted["permissions"]:
         warren("permissions", "set", one["user"], one["configure"], one["write"], one["read"], "--vhost", one["vhost"])
+    for one in wanted["topic_permissions"]:
+        warren("permissions", "set-topic", one["user"], one["exchange"], one["write"], one["read"], "--vhost", one["vhost"])
+    for one in wanted["parameters"]:
+        if one["component"] == "vhost-limits":
+            warren("vhost", "limit", "set", one["vhost"], json.dumps(one["value"]))
     return 0
 
 
