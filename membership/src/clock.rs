@@ -1,5 +1,6 @@
 //! The one clock of the protocol: `CLOCK_BOOTTIME`, which counts suspension, so
-//! that a lease does not outlive a nap of the machine (§6.7).
+//! that a lease does not outlive a nap of the machine (§6.7); and the wall's, by
+//! which messages age (§3).
 
 use std::time::Duration;
 
@@ -12,6 +13,13 @@ pub fn now() -> Moment {
     let time = clock_gettime(ClockId::Boottime);
     let micros = time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000;
     Moment(micros)
+}
+
+/// The wall clock, in milliseconds since 1970: for the age of messages only.
+#[must_use]
+pub fn wall() -> u64 {
+    let time = clock_gettime(ClockId::Realtime);
+    time.tv_sec.unsigned_abs() * 1_000 + time.tv_nsec.unsigned_abs() / 1_000_000
 }
 
 /// A duration in the clock's unit, saturating.

@@ -256,7 +256,7 @@ impl Client {
             }
             (
                 Kind::Consumer(consumer),
-                ToChannel::Deliver { queue, consumer: number, offset, redelivered, message },
+                ToChannel::Deliver { queue, consumer: number, offset, redelivered, message, .. },
             ) => {
                 if consumer.number.map(|(number, _)| number) != Some(number) {
                     // It crossed with the end of its consumer.
@@ -278,7 +278,7 @@ impl Client {
                     oracle.fail(|| format!("consume was answered {attached} the second time, or refused"));
                 }
             }
-            (Kind::Consumer(consumer), ToChannel::Got { get, queue, found }) => {
+            (Kind::Consumer(consumer), ToChannel::Got { get, queue, found, .. }) => {
                 if consumer.get.take_if(|mine| *mine == get).is_none() {
                     oracle.fail(|| format!("{queue:?}: a get was answered twice"));
                 }

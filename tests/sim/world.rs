@@ -94,6 +94,8 @@ struct Node {
     up: Option<Up>,
     disk: Disk,
     clock: (u64, u64),
+    /// How far its wall clock is ahead, in milliseconds.
+    skew: u64,
     frozen_until: u64,
     slow_disk_until: u64,
     slow_catalog_until: u64,
@@ -104,6 +106,11 @@ struct Node {
 impl Node {
     fn moment(&self, now: u64) -> u64 {
         self.clock.0 + now / 1_000 * self.clock.1 + now % 1_000 * self.clock.1 / 1_000
+    }
+
+    /// The wall clock: kept right by somebody, more or less.
+    fn wall(&self, now: u64) -> u64 {
+        1_700_000_000_000 + now / MS + self.skew
     }
 }
 
@@ -146,6 +153,7 @@ impl World {
                 disk: Disk::default(),
                 // Rates within ρ = 1 % of each other, and offsets far apart.
                 clock: (rng.between(1, 1_000_000_000), rng.between(996, 1_004)),
+                skew: rng.between(0, 200),
                 frozen_until: 0,
                 slow_disk_until: 0,
                 slow_catalog_until: 0,

@@ -27,6 +27,9 @@ pub struct Rules {
     pub single_active: bool,
     /// `x-delivery-limit`: a message that was returned more often is dead.
     pub delivery_limit: Option<u32>,
+    /// Consumers are told how often a message was delivered before
+    /// (`x-delivery-count`): a quorum queue, or one with a delivery limit.
+    pub counted: bool,
     /// How long (ms) the value of a message's `x-deduplication-header` keeps
     /// others with the same value out.
     pub deduplicate: Option<u64>,

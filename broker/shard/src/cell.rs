@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use warren_queue::Rules;
 use warren_replication::message::{QueueWord, SettleReason, ToEntry, ToLeader};
 use warren_replication::recovery::Recovery;
 use warren_replication::replica::Replica;
@@ -70,6 +71,7 @@ pub(crate) struct Cell {
     queue: QueueId,
     assignment: Option<Arc<Assignment>>,
     auto_delete: bool,
+    rules: Arc<Rules>,
     copy: Option<Box<Copy>>,
     lives: u32,
     leader: Option<Box<Leader>>,
@@ -94,6 +96,7 @@ impl Cell {
             queue,
             assignment: None,
             auto_delete: false,
+            rules: Arc::default(),
             copy: None,
             lives: 0,
             leader: None,
@@ -157,15 +160,16 @@ impl Cell {
     /// One event for the replica, if there is one.
     pub(crate) fn step(&mut self, event: Event, turn: &mut Turn<'_>) {
         if let Some(copy) = &mut self.copy {
-            copy.replica.step(turn.world.now, event, turn.actions);
+            copy.replica.step(turn.world.clock(), event, turn.actions);
             self.absorb(turn);
         }
     }
 
     /// The applied catalog has this of the queue now.
     pub(crate) fn assigned(&mut self, info: QueueInfo, turn: &mut Turn<'_>) {
-        let QueueInfo { assignment, auto_delete, .. } = info;
+        let QueueInfo { assignment, auto_delete, rules, .. } = info;
         self.auto_delete = auto_delete;
+        self.rules = rules;
         let before = self.assignment.replace(Arc::clone(&assignment));
         let me = turn.world.me;
         let member = me.member();
@@ -236,7 +240,7 @@ impl Cell {
 
     fn leader_word(&mut self, from: Process, word: ToLeader, turn: &mut Turn<'_>) {
         if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy) {
-            let mut log = Log { now: turn.world.now, replica: &mut copy.replica, actions: turn.actions };
+            let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
             leader.word(from, word, &mut log, &turn.world);
         }
     }
@@ -305,7 +309,8 @@ impl Cell {
             self.entry_made(turn);
         }
         if let Some(entry) = &mut self.entry {
-            entry.word(turn.world.now, self.queue, word, turn.world.settings, &mut turn.effects.replies);
+            let queue = (self.queue, self.rules.counted);
+            entry.word(turn.world.now, queue, word, turn.world.settings, &mut turn.effects.replies);
         }
     }
 
@@ -357,7 +362,7 @@ impl Cell {
         if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy)
             && leader.epoch == epoch
         {
-            let mut log = Log { now: turn.world.now, replica: &mut copy.replica, actions: turn.actions };
+            let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
             log.propose(Proposal::Settle { offsets, reason: SettleReason::DeadLettered });
         }
     }
@@ -393,11 +398,11 @@ impl Cell {
                 }
             }
             if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy) {
-                let mut log = Log { now: turn.world.now, replica: &mut copy.replica, actions: turn.actions };
+                let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
                 if leader.pump(&mut log, turn.budget, &turn.world, self.auto_delete) {
                     turn.effects.wishes.push((self.queue, Wish::DeleteUnused));
                 }
-                copy.replica.seal(turn.world.now, turn.actions);
+                copy.replica.seal(turn.world.clock(), turn.actions);
             }
             self.absorb(turn);
             self.hand_out(turn);

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use warren_replication::message::QueueWord;
 use warren_replication::replica::Replica;
 use warren_replication::step::{Action, Event};
-use warren_replication::types::{Boot, Moment, NodeId, Process, QueueId};
+use warren_replication::types::{Boot, Clock, Moment, NodeId, Process, QueueId};
 
 use crate::bodies::Budget;
 use crate::cell::{Cell, Reads, Turn, needs_lease};
@@ -34,6 +34,8 @@ pub struct Shard {
     boots: FxHashMap<NodeId, Boot>,
     links: FxHashMap<NodeId, Process>,
     lease: Moment,
+    /// The wall clock as of this turn.
+    wall: u64,
     tickets: VecDeque<Ticket>,
     last_ticket: u64,
     reads: Reads,
@@ -59,6 +61,7 @@ impl Shard {
             boots: FxHashMap::default(),
             links: FxHashMap::default(),
             lease: Moment(0),
+            wall: 0,
             tickets: VecDeque::new(),
             last_ticket: 0,
             reads: Reads::default(),
@@ -92,7 +95,9 @@ impl Shard {
 
     /// Takes everything that piled up, and says what follows. `effects` should
     /// come in empty; what is in it is kept.
-    pub fn turn(&mut self, now: Moment, inputs: impl IntoIterator<Item = Input>, effects: &mut Effects) {
+    pub fn turn(&mut self, clock: Clock, inputs: impl IntoIterator<Item = Input>, effects: &mut Effects) {
+        let now = clock.now;
+        self.wall = clock.wall;
         for input in inputs {
             self.input(now, input, effects);
         }
@@ -105,6 +110,7 @@ impl Shard {
             let mut turn = Turn {
                 world: World {
                     now,
+                    wall: self.wall,
                     me: self.me,
                     lease: self.lease,
                     live: &self.live,
@@ -253,6 +259,7 @@ impl Shard {
                     let cell = self.cells.get_mut(&queue)?;
                     let world = World {
                         now,
+                        wall: self.wall,
                         me: self.me,
                         lease: self.lease,
                         live: &self.live,
@@ -354,6 +361,7 @@ impl Shard {
         let mut turn = Turn {
             world: World {
                 now,
+                wall: self.wall,
                 me: self.me,
                 lease: self.lease,
                 live: &self.live,

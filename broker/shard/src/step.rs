@@ -145,6 +145,9 @@ pub enum ToChannel {
         offset: Offset,
         /// Whether it may have been delivered before.
         redelivered: bool,
+        /// How often it was delivered and returned before, if the queue's
+        /// [`Rules::counted`] wants it said.
+        count: Option<u32>,
         /// The message.
         message: Message,
     },
@@ -175,6 +178,8 @@ pub enum ToChannel {
         get: u64,
         /// From where.
         queue: QueueId,
+        /// As of a delivery.
+        count: Option<u32>,
         /// Offset, redelivered, message and ready messages that remain; `None` = empty.
         found: Option<(Offset, bool, Message, u64)>,
     },

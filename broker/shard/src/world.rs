@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
-use warren_replication::types::{Boot, Moment, NodeId, Process};
+use warren_replication::types::{Boot, Clock, Moment, NodeId, Process};
 
 use crate::settings::Settings;
 
 /// What one turn of one queue looks at.
 pub(crate) struct World<'a> {
     pub(crate) now: Moment,
+    /// The wall clock, in milliseconds since 1970.
+    pub(crate) wall: u64,
     pub(crate) me: Process,
     pub(crate) lease: Moment,
     pub(crate) live: &'a BTreeSet<Process>,
@@ -24,6 +26,11 @@ pub(crate) struct World<'a> {
 }
 
 impl World<'_> {
+    /// What the clocks say.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock { now: self.now, wall: self.wall }
+    }
+
     /// Whether this node may hand out messages now (§6.7).
     pub(crate) fn leased(&self) -> bool {
         self.now < self.lease

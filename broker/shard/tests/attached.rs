@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use warren_replication::message::{ConsumerSpec, Delivery, Message, QueueWord, ToEntry, ToLeader};
 use warren_replication::types::{
-    Assignment, Boot, ConsumerKey, Epoch, Incarnation, Moment, NodeId, Offset, Process, QueueId, Session, Version,
+    Assignment, Boot, Clock, ConsumerKey, Epoch, Incarnation, Moment, NodeId, Offset, Process, QueueId, Session,
+    Version,
 };
 use warren_shard::step::{Effects, Input, Local, QueueInfo};
 use warren_shard::{Settings, Shard};
@@ -33,7 +34,7 @@ fn delivered(to: u64, count: u32) -> Input {
 /// What the leader is told in a turn.
 fn turn(shard: &mut Shard, inputs: impl IntoIterator<Item = Input>) -> Vec<ToLeader> {
     let mut effects = Effects::default();
-    shard.turn(Moment(1_000_000), inputs, &mut effects);
+    shard.turn(Clock { now: Moment(1_000_000), wall: 1_000 }, inputs, &mut effects);
     let words = effects.words.into_iter().map(|(_, _, word)| word);
     words.filter_map(|word| if let QueueWord::ToLeader(_, word) = word { Some(word) } else { None }).collect()
 }

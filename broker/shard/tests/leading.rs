@@ -11,7 +11,8 @@ use bytes::Bytes;
 use warren_replication::message::{ConsumerSpec, Message, QueueWord, SettleReason, ToLeader};
 use warren_replication::step::Write;
 use warren_replication::types::{
-    Assignment, Boot, ConsumerKey, Epoch, Incarnation, Moment, NodeId, Offset, Process, QueueId, Session, Version,
+    Assignment, Boot, Clock, ConsumerKey, Epoch, Incarnation, Moment, NodeId, Offset, Process, QueueId, Session,
+    Version,
 };
 use warren_shard::step::{Effects, Input, Local, QueueInfo, QueueStatus, ReadRequest, ToChannel, Wish};
 use warren_shard::{Settings, Shard};
@@ -56,10 +57,15 @@ impl Node {
         node
     }
 
+    fn clock(&self) -> Clock {
+        Clock { now: self.now, wall: self.now.0 / 1_000 }
+    }
+
     fn turn(&mut self, inputs: impl IntoIterator<Item = Input>) -> Vec<ToChannel> {
         self.now = self.now.plus_micros(1_000);
         let mut effects = Effects::default();
-        self.shard.turn(self.now, inputs, &mut effects);
+        let clock = self.clock();
+        self.shard.turn(clock, inputs, &mut effects);
         self.ticket = self.ticket.max(effects.ticket);
         for (_, write) in effects.writes {
             if let Some(Write::Append { entries, .. }) = write {
@@ -148,7 +154,8 @@ impl Node {
 
     fn status(&mut self) -> QueueStatus {
         let mut effects = Effects::default();
-        self.shard.turn(self.now, [Input::Status { request: 0, only: None }], &mut effects);
+        let clock = self.clock();
+        self.shard.turn(clock, [Input::Status { request: 0, only: None }], &mut effects);
         effects.statuses[0].1[0].clone()
     }
 }

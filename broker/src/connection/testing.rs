@@ -235,7 +235,7 @@ impl Queues {
                     queue.held.insert(offset, (key, message.clone()));
                     (Offset(offset), redelivered, message, queue.ready.len() as u64)
                 });
-                self.tell(key, ToChannel::Got { get: key.number, queue: id, found });
+                self.tell(key, ToChannel::Got { get: key.number, queue: id, count: None, found });
             }
             // No streams here.
             Local::Credit(..) => {}
@@ -261,8 +261,14 @@ impl Queues {
             let key = spec.key;
             queue.held.insert(offset, (key, message.clone()));
             queue.consumers.push_back(spec);
-            let event =
-                ToChannel::Deliver { queue: id, consumer: key.number, offset: Offset(offset), redelivered, message };
+            let event = ToChannel::Deliver {
+                queue: id,
+                consumer: key.number,
+                offset: Offset(offset),
+                redelivered,
+                count: None,
+                message,
+            };
             self.tell(key, event);
         }
     }

@@ -16,7 +16,7 @@ use warren_store::{GroupCommit, Submission};
 
 use super::mailbox::Mail;
 use super::reader::Readers;
-use super::{Wishes, now};
+use super::{Wishes, clock, now};
 use crate::peer::LinkHandle;
 use crate::transfer::{Moves, ToMover};
 
@@ -164,7 +164,7 @@ impl Driver {
         if self.inputs.is_empty() {
             return;
         }
-        self.shard.turn(now(), self.inputs.drain(..), &mut self.effects);
+        self.shard.turn(clock(), self.inputs.drain(..), &mut self.effects);
         // The last point before anything leaves (§6.7): the turn may have taken
         // long, or the process been suspended in it.
         if self.effects.leased {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use warren_replication::message::QueueWord;
-use warren_replication::types::{Epoch, Moment, Offset, Process, QueueId};
+use warren_replication::types::{Clock, Epoch, Moment, Offset, Process, QueueId};
 use warren_shard::step::{Input, Local, QueueStatus, ToChannel, Wish};
 use warren_store::{CommitStats, GroupCommit, LogStore, StoreError};
 
@@ -263,6 +263,10 @@ fn shard_of(queue: QueueId, count: usize) -> usize {
 /// The moment it is, by the clock of leases.
 fn now() -> Moment {
     warren_membership::clock::now()
+}
+
+fn clock() -> Clock {
+    Clock { now: now(), wall: warren_membership::clock::wall() }
 }
 
 /// Ends the process: nothing that it says from here on could be trusted (§1,

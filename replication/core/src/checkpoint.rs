@@ -9,7 +9,7 @@ use crate::ledger::Ledger;
 use crate::log::{Log, Marks, position_in};
 use crate::types::{Index, Offset, Position, QueueId};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why bytes are no checkpoint of this queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,7 +121,7 @@ impl Checkpoint {
 
     /// The log (empty after the checkpoint's index) and the ledger.
     pub(crate) fn open(self) -> (Log, Ledger) {
-        let end = (self.ledger.applied(), self.ledger.next_offset());
+        let end = (self.ledger.applied(), self.ledger.next_offset(), self.ledger.time());
         let log = Log::from_checkpoint(self.base, self.base_offset, self.history, self.marks, end);
         (log, self.ledger)
     }

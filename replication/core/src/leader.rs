@@ -171,8 +171,11 @@ impl Leader {
         let Draft { records, messages, .. } = std::mem::take(&mut self.draft);
         let position = Position { epoch: own.known, index: own.log.last().index.next() };
         let first_offset = own.log.next_offset();
-        let bytes = Entry::encode(position, first_offset, &records, &messages);
-        let entry = Entry { position, first_offset, messages: messages.len() as u32, records };
+        // The age of messages goes by it, so it never goes back (§3).
+        let time = own.wall.max(own.log.time());
+        let bytes = Entry::encode(position, first_offset, time, &records, &messages);
+        let expiring = messages.iter().any(Message::has_expiration);
+        let entry = Entry { position, first_offset, time, messages: messages.len() as u32, expiring, records };
         own.store_epoch(now, out);
         own.append(now, vec![(entry, bytes)], out);
         self.stamps.push(position.index, now, own.settings.mirror_timeout);

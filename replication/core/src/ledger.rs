@@ -16,9 +16,13 @@ use crate::types::{Offset, Position};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ledger {
     applied: Position,
+    /// The latest time of an entry.
+    time: u64,
     next_offset: Offset,
     horizon: Offset,
     live: RangeSet,
+    /// Live offsets of entries in which some message has an expiration.
+    expiring: RangeSet,
     counts: BTreeMap<u64, u32>,
     sessions: SessionTable,
 }
@@ -30,10 +34,22 @@ impl Ledger {
         self.applied
     }
 
+    /// The latest time of an entry that is in here ([`Entry::time`]).
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
     /// The offsets of messages that are not settled.
     #[must_use]
     pub fn live(&self) -> &RangeSet {
         &self.live
+    }
+
+    /// The live offsets among which all are that have an expiration of their own.
+    #[must_use]
+    pub fn expiring(&self) -> &RangeSet {
+        &self.expiring
     }
 
     /// How often the message was delivered and returned.
@@ -71,9 +87,11 @@ impl Ledger {
     pub(crate) fn at_base(&self, base: Position, next_offset: Offset) -> Self {
         Self {
             applied: base,
+            time: self.time,
             next_offset,
             horizon: self.horizon,
             live: RangeSet::new(),
+            expiring: RangeSet::new(),
             counts: BTreeMap::new(),
             sessions: self.sessions.clone(),
         }
@@ -84,6 +102,10 @@ impl Ledger {
         let offsets = entry.offsets();
         self.applied = entry.position;
         self.next_offset = self.next_offset.max(Offset(offsets.end));
+        self.time = self.time.max(entry.time);
+        if entry.expiring {
+            self.expiring.insert(offsets.clone());
+        }
         self.live.insert(offsets);
         for record in &entry.records {
             match record {
@@ -132,6 +154,9 @@ impl Ledger {
                 self.counts.remove(&offset);
             }
         }
+        if !self.expiring.is_empty() {
+            self.expiring.remove(first..end);
+        }
         let Some(told) = told else {
             self.live.remove(first..end);
             return;
@@ -151,9 +176,11 @@ impl Ledger {
 
     pub(crate) fn encode(&self, out: &mut BytesMut) {
         out.put_position(self.applied);
+        out.put_varint(self.time);
         out.put_varint(self.next_offset.0);
         out.put_varint(self.horizon.0);
         self.live.encode(out);
+        self.expiring.encode(out);
         out.put_varint(self.counts.len() as u64);
         for (offset, count) in &self.counts {
             out.put_varint(*offset);
@@ -165,9 +192,11 @@ impl Ledger {
     pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut ledger = Self {
             applied: from.position()?,
+            time: from.varint()?,
             next_offset: Offset(from.varint()?),
             horizon: Offset(from.varint()?),
             live: RangeSet::decode(from)?,
+            expiring: RangeSet::decode(from)?,
             ..Self::default()
         };
         for _ in 0..from.count(5)? {
@@ -193,7 +222,8 @@ mod tests {
 
     fn entry(index: u64, first_offset: u64, messages: u32, records: Vec<Record>) -> Entry {
         let position = Position { epoch: Epoch(1), index: Index(index) };
-        Entry { position, first_offset: Offset(first_offset), messages, records }
+        let first_offset = Offset(first_offset);
+        Entry { position, first_offset, time: 1_000 + index, messages, expiring: false, records }
     }
 
     fn publish(index: u64, first_offset: u64, messages: u32) -> Entry {
@@ -208,6 +238,8 @@ mod tests {
     fn told() -> Committed {
         Committed {
             index: Index(0),
+            time: 0,
+            expiring: false,
             first_offset: Offset(0),
             weights: Vec::new(),
             entry: None,
@@ -276,11 +308,12 @@ mod tests {
     #[test]
     fn a_ledger_comes_back_from_its_bytes() {
         let mut ledger = Ledger::default();
-        ledger.apply(&publish(1, 0, 9), None);
+        ledger.apply(&Entry { expiring: true, ..publish(1, 0, 9) }, None);
         ledger.apply(&entry(2, 9, 0, vec![settle(&[(1, 2)]), Record::Return { offsets: vec![(Offset(5), 1)] }]), None);
         ledger.apply(&entry(3, 9, 0, vec![Record::Horizon(Offset(7))]), None);
         let mut bytes = BytesMut::new();
         ledger.encode(&mut bytes);
         assert_eq!(Ledger::decode(&mut Reader::new(&bytes)).unwrap(), ledger);
+        assert_eq!((ledger.time(), ledger.expiring()), (1_003, ledger.live()));
     }
 }

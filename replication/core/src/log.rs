@@ -51,6 +51,8 @@ pub(crate) struct Log {
     last: Position,
     /// The offset after the last entry's last message.
     next_offset: Offset,
+    /// The latest time of an entry.
+    time: u64,
     /// The first position of each epoch that has entries, from index 1 on.
     history: Vec<Position>,
     marks: Marks,
@@ -70,9 +72,9 @@ impl Log {
         base_offset: Offset,
         history: Vec<Position>,
         marks: Marks,
-        (last, next_offset): (Position, Offset),
+        (last, next_offset, time): (Position, Offset, u64),
     ) -> Self {
-        Self { base, base_offset, last, next_offset, history, marks, ..Self::default() }
+        Self { base, base_offset, last, next_offset, time, history, marks, ..Self::default() }
     }
 
     pub(crate) fn base(&self) -> Position {
@@ -90,6 +92,11 @@ impl Log {
 
     pub(crate) fn next_offset(&self) -> Offset {
         self.next_offset
+    }
+
+    /// The latest time of any entry that was ever in it: no later one is earlier.
+    pub(crate) fn time(&self) -> u64 {
+        self.time
     }
 
     pub(crate) fn history(&self) -> &[Position] {
@@ -137,6 +144,7 @@ impl Log {
             self.history.push(entry.position);
         }
         self.last = entry.position;
+        self.time = self.time.max(entry.time);
         if entry.messages > 0 {
             self.marks.push(entry.first_offset, entry.position.index);
             self.next_offset = self.next_offset.max(Offset(entry.offsets().end));
@@ -345,7 +353,9 @@ mod tests {
             let entry = Entry {
                 position: *position,
                 first_offset: Offset(position.index.0 * 10),
+                time: 0,
                 messages: 10,
+                expiring: false,
                 records: Vec::new(),
             };
             log.push(entry, Bytes::from_static(b"entry"));

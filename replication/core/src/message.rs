@@ -21,6 +21,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether it has the property `expiration`: bit 8 of the property flags.
+    #[must_use]
+    pub fn has_expiration(&self) -> bool {
+        self.properties.first().is_some_and(|flags| flags & 1 != 0)
+    }
+
     /// Bytes that the message weighs against budgets and limits.
     #[must_use]
     pub fn weight(&self) -> usize {

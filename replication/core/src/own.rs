@@ -21,6 +21,8 @@ pub(crate) struct Own {
     pub(crate) me: Process,
     pub(crate) queue: QueueId,
     pub(crate) settings: Settings,
+    /// The wall clock as of the event at hand.
+    pub(crate) wall: u64,
     /// The highest epoch heard of (§5.1).
     pub(crate) known: Epoch,
     /// The epoch last given to the store.
@@ -39,6 +41,7 @@ impl Own {
             me,
             queue: recovery.queue,
             settings,
+            wall: 0,
             known: recovery.epoch.max(recovery.log.last().epoch),
             stored_epoch: recovery.epoch,
             led: Epoch(0),
@@ -146,6 +149,8 @@ impl Own {
 fn committed(pending: &Pending) -> Committed {
     Committed {
         index: pending.entry.position.index,
+        time: pending.entry.time,
+        expiring: pending.entry.expiring,
         first_offset: pending.entry.first_offset,
         weights: pending.weights(),
         entry: pending.bytes().cloned(),

@@ -5,11 +5,13 @@
 //!
 //! ```text
 //!  0 crc32c of all that follows     u32
-//!  4 format, 1                      u8
+//!  4 format, 2                      u8
 //!  5 epoch, index, first offset     u64 each
 //! 29 messages                       u32
 //! 33 length of the records          u32
-//! 37 records                        without any message in them
+//! 37 time                           u64, milliseconds since 1970
+//! 45 marks                          u8
+//! 46 records                        without any message in them
 //!    per message its four lengths   u8 exchange, u8 routing key, u32 properties, u32 body
 //!    per message its four parts
 //! ```
@@ -25,8 +27,12 @@ use crate::codec::{Malformed, Reader, Writer};
 use crate::message::{Message, SettleReason};
 use crate::types::{Epoch, Index, Offset, Position, Process, Session};
 
-const FORMAT: u8 = 1;
-const FIXED: usize = 37;
+const FORMAT: u8 = 2;
+const FIXED: usize = 46;
+/// Where the length of the records is.
+const LENGTH: Range<usize> = 33..37;
+/// Mark: some message has an expiration of its own.
+const EXPIRING: u8 = 1;
 const LENGTHS: usize = 10;
 
 /// Why bytes are no entry.
@@ -92,8 +98,13 @@ pub struct Entry {
     pub position: Position,
     /// The offset of its first message, or the queue's next offset if it has none.
     pub first_offset: Offset,
+    /// When its leader appended it: milliseconds since 1970 by the leader's wall
+    /// clock, and never before the entry ahead of it.
+    pub time: u64,
     /// How many messages it holds.
     pub messages: u32,
+    /// Whether some of them has an expiration of its own.
+    pub expiring: bool,
     /// What it says, in order.
     pub records: Vec<Record>,
 }
@@ -120,7 +131,14 @@ impl Entry {
         if published != Some(u64::from(head.messages)) {
             return Err(RecordError::Malformed("sequences and messages differ in number"));
         }
-        Ok(Self { position: head.position, first_offset: head.first_offset, messages: head.messages, records })
+        Ok(Self {
+            position: head.position,
+            first_offset: head.first_offset,
+            time: head.time,
+            messages: head.messages,
+            expiring: head.expiring,
+            records,
+        })
     }
 
     /// The offsets of its messages.
@@ -132,7 +150,13 @@ impl Entry {
     /// Encodes the entry together with its messages, which must be as many as
     /// its publish records name.
     #[must_use]
-    pub fn encode(position: Position, first_offset: Offset, records: &[Record], messages: &[Message]) -> Bytes {
+    pub fn encode(
+        position: Position,
+        first_offset: Offset,
+        time: u64,
+        records: &[Record],
+        messages: &[Message],
+    ) -> Bytes {
         let payload: usize = messages.iter().map(|message| message.weight() + LENGTHS).sum();
         let mut out = BytesMut::with_capacity(FIXED + records.len() * 64 + payload);
         out.put_u32_le(0);
@@ -142,11 +166,13 @@ impl Entry {
         out.put_u64_le(first_offset.0);
         out.put_u32_le(messages.len() as u32);
         out.put_u32_le(0);
+        out.put_u64_le(time);
+        out.put_u8(if messages.iter().any(Message::has_expiration) { EXPIRING } else { 0 });
         for record in records {
             record.encode(&mut out);
         }
         let length = ((out.len() - FIXED) as u32).to_le_bytes();
-        out[FIXED - 4..FIXED].copy_from_slice(&length);
+        out[LENGTH].copy_from_slice(&length);
         for message in messages {
             out.put_u8(short(&message.exchange).len() as u8);
             out.put_u8(short(&message.routing_key).len() as u8);
@@ -185,6 +211,14 @@ pub fn position(entry: &Bytes) -> Result<Position, RecordError> {
 pub fn offsets(entry: &Bytes) -> Result<Range<u64>, RecordError> {
     let head = Head::read(entry)?;
     Ok(head.first_offset.0..head.first_offset.0.saturating_add(u64::from(head.messages)))
+}
+
+/// When the entry was appended ([`Entry::time`]); no checksum is computed.
+///
+/// # Errors
+/// [`RecordError`]: too short or of an unknown format.
+pub fn time(entry: &Bytes) -> Result<u64, RecordError> {
+    Ok(Head::read(entry)?.time)
 }
 
 /// What each message of an encoded entry weighs, in order ([`Message::weight`]).
@@ -243,6 +277,8 @@ struct Head {
     position: Position,
     first_offset: Offset,
     messages: u32,
+    time: u64,
+    expiring: bool,
     /// Where the lengths begin, and where they end.
     table: usize,
     payload: usize,
@@ -260,11 +296,13 @@ impl Head {
         let first_offset = Offset(reader.u64()?);
         let messages = reader.u32()?;
         let table = FIXED.saturating_add(reader.u32()? as usize);
+        let time = reader.u64()?;
+        let expiring = reader.u8()? & EXPIRING != 0;
         let payload = (messages as usize).saturating_mul(LENGTHS).saturating_add(table);
         if payload > entry.len() {
             return Err(RecordError::Malformed("cut short"));
         }
-        Ok(Self { position, first_offset, messages, table, payload })
+        Ok(Self { position, first_offset, messages, time, expiring, table, payload })
     }
 }
 
@@ -427,7 +465,7 @@ mod tests {
         Message {
             exchange: Bytes::from_static(b"amq.topic"),
             routing_key: Bytes::from(text.to_owned()),
-            properties: Bytes::from_static(&[0x10, 0, 2]),
+            properties: Bytes::from_static(&[0x11, 0, 2, 1, b'5']),
             body: Bytes::from(text.repeat(7)),
         }
     }
@@ -444,7 +482,7 @@ mod tests {
         ];
         let messages: Vec<_> = ["a", "bc", ""].map(message).into();
         let position = Position { epoch: Epoch(7), index: Index(42) };
-        let bytes = Entry::encode(position, Offset(130), &records, &messages);
+        let bytes = Entry::encode(position, Offset(130), 1_700_000_000_000, &records, &messages);
         (records, messages, bytes)
     }
 
@@ -455,6 +493,7 @@ mod tests {
         assert_eq!(entry.position, Position { epoch: Epoch(7), index: Index(42) });
         assert_eq!(entry.position, position(&bytes).unwrap());
         assert_eq!(entry.records, records);
+        assert_eq!((entry.time, time(&bytes).unwrap(), entry.expiring), (1_700_000_000_000, 1_700_000_000_000, true));
         assert_eq!((entry.offsets(), offsets(&bytes).unwrap()), (130..133, 130..133));
         let read = messages(&bytes).unwrap();
         assert_eq!(read.iter().map(|(offset, _)| offset.0).collect::<Vec<_>>(), [130, 131, 132]);

@@ -12,7 +12,7 @@ use crate::own::Own;
 use crate::recovery::Recovery;
 use crate::settings::Settings;
 use crate::step::{Action, Event, Proposal};
-use crate::types::{Assignment, Epoch, Index, Moment, NodeId, Offset, Position, Process};
+use crate::types::{Assignment, Clock, Epoch, Index, Moment, NodeId, Offset, Position, Process};
 
 /// What a mirror is doing, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,10 +71,11 @@ impl Replica {
     }
 
     /// Takes one event; what is to be done about it is added to `out`, in order.
-    pub fn step(&mut self, now: Moment, event: Event, out: &mut Vec<Action>) {
+    pub fn step(&mut self, clock: Clock, event: Event, out: &mut Vec<Action>) {
         if self.stopped {
             return;
         }
+        let now = self.at(clock);
         self.own.vouch_again(now, out);
         match event {
             Event::Assigned(assignment) => self.on_assigned(now, assignment, out),
@@ -109,7 +110,8 @@ impl Replica {
 
     /// Puts something into the next entry. Leader only, else dropped: a leader
     /// that stepped down answers nobody.
-    pub fn propose(&mut self, now: Moment, proposal: Proposal, out: &mut Vec<Action>) {
+    pub fn propose(&mut self, clock: Clock, proposal: Proposal, out: &mut Vec<Action>) {
+        let now = self.at(clock);
         if let Role::Leader(leader) = &mut self.role {
             leader.propose(&mut self.own, now, proposal, out);
         }
@@ -117,10 +119,16 @@ impl Replica {
 
     /// Appends one entry of all that was proposed since the last, if anything
     /// was. Called once at the end of a turn.
-    pub fn seal(&mut self, now: Moment, out: &mut Vec<Action>) {
+    pub fn seal(&mut self, clock: Clock, out: &mut Vec<Action>) {
+        let now = self.at(clock);
         if let Role::Leader(leader) = &mut self.role {
             leader.seal(&mut self.own, now, out);
         }
+    }
+
+    fn at(&mut self, clock: Clock) -> Moment {
+        self.own.wall = clock.wall;
+        clock.now
     }
 
     fn on_assigned(&mut self, now: Moment, assignment: Arc<Assignment>, out: &mut Vec<Action>) {

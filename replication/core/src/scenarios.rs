@@ -9,10 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::message::{Message, MirrorMessage, SettleReason};
-use crate::record::{Entry, Record, push_run};
+use crate::record::{self, Entry, Record, push_run};
 use crate::step::{Action, Committed, Event, Proposal, Write};
 use crate::types::{
-    Assignment, Boot, Epoch, Incarnation, Index, Moment, NodeId, Offset, Position, Process, QueueId, Session, Version,
+    Assignment, Boot, Clock, Epoch, Incarnation, Index, Moment, NodeId, Offset, Position, Process, QueueId, Session,
+    Version,
 };
 use crate::{Recovery, Replica, Settings};
 
@@ -60,20 +61,21 @@ fn entry(epoch: u64, index: u64, first_offset: u64, sequences: &[u64]) -> Bytes 
     sequences.iter().for_each(|&sequence| push_run(&mut runs, sequence));
     let records = [Record::Publish { session: session(), floor: 1, runs }];
     let messages: Vec<_> = sequences.iter().map(|&sequence| message(sequence).1).collect();
-    Entry::encode(at(epoch, index), Offset(first_offset), &records, &messages)
+    Entry::encode(at(epoch, index), Offset(first_offset), 1_000, &records, &messages)
 }
 
 /// A replica on node A, with a clock and a count of its writes.
 struct Bench {
     replica: Replica,
     now: Moment,
+    wall: u64,
     writes: u64,
 }
 
 impl Bench {
     fn new(recovery: Recovery) -> Self {
         let replica = Replica::new(process(A), recovery, Settings::default());
-        Self { replica, now: Moment(1_000_000), writes: 0 }
+        Self { replica, now: Moment(1_000_000), wall: 0, writes: 0 }
     }
 
     fn empty() -> Self {
@@ -88,9 +90,9 @@ impl Bench {
         bench
     }
 
-    fn collect(&mut self, take: impl FnOnce(&mut Replica, Moment, &mut Vec<Action>)) -> Vec<Action> {
+    fn collect(&mut self, take: impl FnOnce(&mut Replica, Clock, &mut Vec<Action>)) -> Vec<Action> {
         let mut out = Vec::new();
-        take(&mut self.replica, self.now, &mut out);
+        take(&mut self.replica, Clock { now: self.now, wall: self.wall }, &mut out);
         self.writes += out.iter().filter(|action| matches!(action, Action::Write(_))).count() as u64;
         out
     }
@@ -501,6 +503,30 @@ fn the_inherited_tail_confirms_its_sessions_under_the_new_epoch() {
     assert_eq!(told[0].confirmed, [(session(), vec![(1, 2)])]);
     assert!(told[0].entry.is_some());
     assert_eq!(told[0].weights, [9, 9]);
+}
+
+/// §3: the age of messages goes by it, whoever leads and whatever the clocks say.
+#[test]
+fn an_entry_is_never_earlier_than_the_one_before() {
+    let times = |actions: &[Action]| -> Vec<u64> {
+        let written = actions.iter().filter_map(|action| match action {
+            Action::Write(Write::Append { entries, .. }) => Some(entries),
+            _ => None,
+        });
+        written.flatten().map(|entry| record::time(entry).unwrap()).collect()
+    };
+    let mut bench = Bench::empty();
+    bench.wall = 400;
+    bench.append(1, Position::default(), 0, vec![entry(1, 1, 0, &[1])]);
+    bench.persist();
+    assert_eq!(times(&bench.step(assigned(2, 2, process(A), &[A], 1))), [1_000], "the last leader's clock was ahead");
+    bench.wall = 1_700;
+    assert_eq!(times(&bench.propose(publish(1, 1, &[2]))), [1_700]);
+    bench.wall = 1_600;
+    assert_eq!(times(&bench.propose(publish(1, 2, &[3]))), [1_700], "the clock was set back");
+    let told = bench.persist();
+    assert_eq!(committed(&told).iter().map(|told| told.time).collect::<Vec<_>>(), [1_000, 1_000, 1_700, 1_700]);
+    assert_eq!(bench.replica.ledger().time(), 1_700);
 }
 
 /// §4.8 †: a session leaves the table by a record only.

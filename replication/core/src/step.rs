@@ -155,6 +155,10 @@ pub enum Action {
 pub struct Committed {
     /// The entry's index.
     pub index: Index,
+    /// When it was appended ([`crate::record::Entry::time`]).
+    pub time: u64,
+    /// Whether some of its messages has an expiration of its own.
+    pub expiring: bool,
     /// New messages: consecutive offsets from here…
     pub first_offset: Offset,
     /// …and as many as this, each with its weight, in order. The messages

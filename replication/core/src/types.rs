@@ -135,6 +135,16 @@ pub struct Assignment {
     pub predecessor_released: bool,
 }
 
+/// What a node's clocks say as an event happens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Clock {
+    /// The monotonic one: waits and leases go by it.
+    pub now: Moment,
+    /// The wall's, in milliseconds since 1970: entries carry it (§3), and
+    /// nothing but the age of messages goes by it.
+    pub wall: u64,
+}
+
 /// A position in a log: the entry's epoch and index. `Position::default()` is
 /// the empty log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

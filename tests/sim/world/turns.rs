@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use warren_replication::message::{QueueWord, ToEntry};
-use warren_replication::types::{Moment, NodeId, Process, QueueId};
+use warren_replication::types::{Clock, Moment, NodeId, Process, QueueId};
 use warren_shard::step::{Effects, Input, ToChannel};
 
 use super::{Event, MS, Mutation, Node, World};
@@ -12,6 +12,7 @@ impl World {
     pub(super) fn turn(&mut self, node: usize) {
         self.turns += 1;
         let moment = Moment(self.nodes[node].moment(self.now));
+        let wall = self.nodes[node].wall(self.now);
         let Some(up) = &mut self.nodes[node].up else { return };
         if up.leaving.is_some() {
             self.at(100, node, Event::Turn);
@@ -41,7 +42,7 @@ impl World {
             }
         }
         let Some(up) = &mut self.nodes[node].up else { return };
-        up.shard.turn(moment, inputs, &mut effects);
+        up.shard.turn(Clock { now: moment, wall }, inputs, &mut effects);
         up.leaving = Some(effects);
         // Rarely the node falls asleep between the turn and its effects (§6.7).
         if !self.calm && self.rng.below(2_000) == 0 {

@@ -360,10 +360,11 @@ impl Entry {
     }
 
     /// From the leader, in the epoch and over the link that we claimed on.
+    /// `counted`: clients want to know how often a message was delivered.
     pub(crate) fn word(
         &mut self,
         now: Moment,
-        queue: QueueId,
+        (queue, counted): (QueueId, bool),
         word: ToEntry,
         settings: &Settings,
         replies: &mut Replies,
@@ -378,7 +379,7 @@ impl Entry {
             }
             ToEntry::Deliver { deliveries } => {
                 for delivery in deliveries {
-                    self.deliver(queue, delivery, replies);
+                    self.deliver((queue, counted), delivery, replies);
                 }
             }
             ToEntry::Read { consumer, next, messages } => self.read(queue, consumer, next, messages, replies),
@@ -410,7 +411,11 @@ impl Entry {
             ToEntry::Empty { key, .. } => {
                 if self.gets.remove(&key.number).is_some() {
                     self.just_empty.push(key);
-                    replies.push((key.connection, key.channel, ToChannel::Got { get: key.number, queue, found: None }));
+                    replies.push((
+                        key.connection,
+                        key.channel,
+                        ToChannel::Got { get: key.number, queue, count: None, found: None },
+                    ));
                 }
             }
             ToEntry::Got { delivery, ready } => {
@@ -420,8 +425,9 @@ impl Entry {
                     return;
                 }
                 self.hold(&delivery);
+                let count = counted.then_some(delivery.count);
                 let found = Some((delivery.offset, delivery.redelivered, delivery.message, ready));
-                replies.push((key.connection, key.channel, ToChannel::Got { get: key.number, queue, found }));
+                replies.push((key.connection, key.channel, ToChannel::Got { get: key.number, queue, count, found }));
             }
             ToEntry::Purged { request, messages } => {
                 self.reply(request, replies, |request| ToChannel::Purged { request, messages });
@@ -454,7 +460,7 @@ impl Entry {
         self.give_back(vec![delivery.offset]);
     }
 
-    fn deliver(&mut self, queue: QueueId, delivery: Delivery, replies: &mut Replies) {
+    fn deliver(&mut self, (queue, counted): (QueueId, bool), delivery: Delivery, replies: &mut Replies) {
         let key = delivery.consumer;
         let Some(consumer) = self.consumers.get_mut(&key.number).filter(|c| !c.cancelled) else {
             return self.bounce(delivery);
@@ -464,8 +470,9 @@ impl Entry {
             consumer.unsettled.push_back(delivery.offset.0);
         }
         self.hold(&delivery);
-        let Delivery { offset, redelivered, message, .. } = delivery;
-        let event = ToChannel::Deliver { queue, consumer: key.number, offset, redelivered, message };
+        let Delivery { offset, redelivered, count, message, .. } = delivery;
+        let count = counted.then_some(count);
+        let event = ToChannel::Deliver { queue, consumer: key.number, offset, redelivered, count, message };
         replies.push((key.connection, key.channel, event));
     }
 

@@ -345,7 +345,7 @@ impl Leader {
 
     /// An entry is committed.
     pub(crate) fn committed(&mut self, committed: Committed, ledger: &Ledger, budget: &mut Budget, world: &World<'_>) {
-        let Committed { index, first_offset, weights, entry, confirmed, settled, returned, ignored, horizon } =
+        let Committed { index, first_offset, weights, entry, confirmed, settled, returned, ignored, horizon, .. } =
             committed;
         for (session, ranges) in confirmed {
             self.totals.0 += ranges.iter().map(|(first, last)| last - first + 1).sum::<u64>();

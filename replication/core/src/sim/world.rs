@@ -20,7 +20,7 @@ use crate::message::{MirrorMessage, SettleReason};
 use crate::replica::Replica;
 use crate::settings::Settings;
 use crate::step::{Action, Event, Proposal};
-use crate::types::{Assignment, Epoch, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session};
+use crate::types::{Assignment, Clock, Epoch, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session};
 
 const QUEUE: QueueId = QueueId(7);
 const MILLI: u64 = 1_000;
@@ -277,8 +277,14 @@ impl World {
         }
     }
 
+    /// Wall clocks are seconds apart, and jump.
+    pub(super) fn clock(&self, node: usize) -> Clock {
+        let skew = 2_000 * node as u64 + self.now / MILLI % 7 * 300;
+        Clock { now: Moment(self.now), wall: 1_000_000 + self.now / MILLI + skew }
+    }
+
     fn step(&mut self, node: usize, event: Event) -> Verdict {
-        let now = Moment(self.now);
+        let now = self.clock(node);
         let mut out = Vec::new();
         let Some(replica) = self.nodes[node].replica.as_mut() else { return Ok(()) };
         replica.step(now, event, &mut out);
@@ -286,7 +292,7 @@ impl World {
     }
 
     fn seal(&mut self, node: usize) -> Verdict {
-        let now = Moment(self.now);
+        let now = self.clock(node);
         let mut out = Vec::new();
         let Some(replica) = self.nodes[node].replica.as_mut() else { return Ok(()) };
         replica.seal(now, &mut out);

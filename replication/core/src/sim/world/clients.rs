@@ -1,6 +1,6 @@
 //! The world's clients: publishers behind their entry nodes, and consumers.
 
-use super::{MILLI, Moment, Offset, Process, Proposal, SettleReason, Verdict, What, World};
+use super::{MILLI, Offset, Process, Proposal, SettleReason, Verdict, What, World};
 use crate::types::{Epoch, Session};
 
 impl World {
@@ -47,7 +47,7 @@ impl World {
 
     pub(super) fn receive(&mut self, to: Process, epoch: Epoch, proposal: Proposal) -> Verdict {
         let node = to.node.0 as usize;
-        let now = Moment(self.now);
+        let now = self.clock(node);
         let mut out = Vec::new();
         if self.nodes[node].process != to {
             return Ok(());
@@ -97,7 +97,7 @@ impl World {
             self.later(5, 40, What::Consume);
         }
         let node = self.rng.below(self.nodes.len() as u64) as usize;
-        let now = Moment(self.now);
+        let now = self.clock(node);
         let Some(replica) = self.nodes[node].replica.as_mut() else { return Ok(()) };
         let live: Vec<u64> = replica.ledger().live().iter().flatten().take(40).collect();
         let greedy = self.rng.permille(500);
