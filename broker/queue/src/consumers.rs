@@ -75,6 +75,9 @@ pub(crate) struct Consumers<K> {
     rotation: BTreeMap<Reverse<i32>, VecDeque<u32>>,
     attached: u32,
     exclusive: Option<u32>,
+    /// Only one is served, and the next only once it has left.
+    single: bool,
+    active: Option<u32>,
     next_order: u64,
 }
 
@@ -88,6 +91,8 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
             rotation: BTreeMap::new(),
             attached: 0,
             exclusive: None,
+            single: false,
+            active: None,
             next_order: 0,
         }
     }
@@ -195,10 +200,30 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         if self.exclusive == Some(slot) {
             self.exclusive = None;
         }
+        if self.active == Some(slot) {
+            self.active = None;
+        }
         // Levels stay while consumers come and go in them; an emptied one goes here.
         self.rotation.retain(|_, level| !level.is_empty());
         self.forget_if_idle(slot);
         true
+    }
+
+    pub(crate) fn set_single_active(&mut self, single: bool) {
+        self.single = single;
+    }
+
+    /// Who is served, of those of whom only one is: whoever has messages of the
+    /// queue already, for he was it before a takeover; else who came first.
+    pub(crate) fn choose_active(&mut self) {
+        if !self.single || self.active.is_some() {
+            return;
+        }
+        let candidates = self.slots.iter().zip(0u32..).filter_map(|(holder, slot)| {
+            let holder = holder.as_ref()?;
+            Some((holder.named == 0, holder.consumer.as_ref()?.order, slot))
+        });
+        self.active = candidates.min().map(|(_, _, slot)| slot);
     }
 
     /// Serves a consumer no longer until it is attached again.
@@ -224,6 +249,10 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
 
     /// The slot whose turn it is.
     pub(crate) fn front(&self) -> Option<u32> {
+        if self.single {
+            let queued = |slot: &u32| self.get(*slot).and_then(|h| h.consumer.as_ref()).is_some_and(|c| c.queued);
+            return self.active.filter(queued);
+        }
         self.rotation.values().find_map(|level| level.front().copied())
     }
 

@@ -10,11 +10,13 @@
 //! struct and at most [`Window::messages`] numbers.
 
 mod consumers;
+mod lanes;
 mod queue;
 mod ready;
 mod rules;
+mod timetable;
 
 pub use consumers::{ExclusiveUse, Options, Window};
-pub use queue::{Counts, Delivered, Holder, Leave, Queue};
+pub use queue::{Arrival, Counts, Delivered, Holder, Leave, Queue};
 pub use ready::Ready;
 pub use rules::{DeadLetter, Kind, Overflow, Reason, Rules};

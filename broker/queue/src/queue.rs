@@ -10,7 +10,10 @@ use std::hash::Hash;
 use rustc_hash::FxHashMap;
 
 use crate::consumers::{Consumers, ExclusiveUse, Options, Window};
+use crate::lanes::Lanes;
 use crate::ready::Ready;
+use crate::rules::Rules;
+use crate::timetable::Timetable;
 
 /// A message given to a consumer or a get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +78,33 @@ struct Hold {
     weight: u32,
     count: u32,
     stage: Stage,
+    /// Where it goes back to.
+    lane: u8,
+    /// Its time came while it was held.
+    overdue: bool,
+}
+
+/// A committed message, and what the queue's rules want to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Which.
+    pub offset: u64,
+    /// Its priority; one above the queue's highest counts as that.
+    pub priority: u8,
+    /// When it is due (milliseconds by the wall clock), if ever.
+    pub due: Option<u64>,
+    /// What it weighs.
+    pub weight: u32,
+    /// What its body alone weighs.
+    pub body: u32,
 }
 
 /// One queue on its leader, for the time that it leads.
 #[derive(Debug)]
 pub struct Queue<K> {
-    ready: Ready,
-    /// Ready before; a settle for them is on its way into the log.
+    ready: Lanes,
+    /// Nobody gets them any more: a settle for them is on its way into the log,
+    /// or will be once they have moved on.
     leaving: Ready,
     holds: FxHashMap<u64, Hold>,
     /// Holds whose settle or return is on its way into the log.
@@ -92,6 +115,10 @@ pub struct Queue<K> {
     inherited: u64,
     /// Only below it may anything be delivered (§3, `Horizon`).
     horizon: u64,
+    /// When messages in whatever place are due.
+    timetable: Timetable,
+    /// Given back after their time had come; they are leaving.
+    overdue: Vec<u64>,
     /// False while the grace of a takeover lasts: nothing is delivered.
     open: bool,
     consumers: Consumers<K>,
@@ -114,7 +141,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         next: u64,
         inherited: u64,
     ) -> Self {
-        let mut ready = Ready::default();
+        let mut ready = Lanes::default();
         for range in live {
             ready.insert_range(range);
         }
@@ -126,6 +153,8 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             next,
             inherited: inherited.min(next),
             horizon: 0,
+            timetable: Timetable::default(),
+            overdue: Vec::new(),
             open: false,
             consumers: Consumers::new(window),
             typical: None,
@@ -138,6 +167,17 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     /// The grace is over: what nobody claimed may be delivered, and to anybody.
     pub fn open(&mut self) {
         self.open = true;
+        self.consumers.choose_active();
+    }
+
+    /// Works by these rules from now on.
+    pub fn adopt(&mut self, rules: &Rules) {
+        self.ready.up_to(rules.max_priority);
+        self.ready.count_bodies(rules.max_bytes.is_some());
+        self.consumers.set_single_active(rules.single_active);
+        if self.open {
+            self.consumers.choose_active();
+        }
     }
 
     /// Whether the grace is over.
@@ -171,6 +211,85 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         self.next = end;
     }
 
+    /// A committed message; of one that is there already the rest is learned.
+    pub fn arrived(&mut self, arrival: Arrival) {
+        let Arrival { offset, priority, due, weight, body } = arrival;
+        self.ready.weigh(offset, body);
+        if let Some(due) = due {
+            self.timetable.put(offset, due);
+        }
+        if !self.contains(offset) {
+            self.ready_bytes += u64::from(weight);
+            self.ready.insert(offset, priority);
+        }
+        self.next = self.next.max(offset + 1);
+    }
+
+    /// Forgets when messages are due: they are about to be learned anew.
+    pub fn forget_times(&mut self) {
+        self.timetable.clear();
+    }
+
+    /// When the next message is due, if one may be: it may be gone.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        if self.overdue.is_empty() { self.timetable.next() } else { Some(0) }
+    }
+
+    /// The ready messages that are due now, in the order of their times: they are
+    /// leaving. What is held is due when it comes back.
+    pub fn take_due(&mut self, now: u64) -> Vec<u64> {
+        let mut due = std::mem::take(&mut self.overdue);
+        while let Some(run) = self.timetable.take(now) {
+            for offset in run {
+                if self.ready.remove(offset).is_some() {
+                    self.leaving.insert(offset);
+                    due.push(offset);
+                } else if let Some(hold) = self.holds.get_mut(&offset) {
+                    hold.overdue = true;
+                }
+            }
+        }
+        let (ready, holds) = (&self.ready, &self.holds);
+        self.timetable.sweep(|offset| ready.contains(offset) || holds.contains_key(&offset));
+        due
+    }
+
+    /// Makes the queue as short as its limits demand: the next messages leave.
+    pub fn take_excess(&mut self, rules: &Rules) -> Vec<u64> {
+        let mut excess = Vec::new();
+        while rules.max_length.is_some_and(|max| self.ready.len() > max)
+            || rules.max_bytes.is_some_and(|max| self.ready.body_bytes() > max)
+        {
+            let Some((offset, _)) = self.ready.pop() else { break };
+            self.leaving.insert(offset);
+            excess.push(offset);
+        }
+        excess
+    }
+
+    /// Bytes of the bodies of ready messages, if a rule counts them.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.ready.body_bytes()
+    }
+
+    /// This message leaves, whoever holds it: he has no more to do with it. False
+    /// if it leaves already, or is not there.
+    pub fn doom(&mut self, offset: u64) -> bool {
+        if let Some(hold) = self.holds.get(&offset) {
+            if hold.stage == Stage::Settling {
+                return false;
+            }
+            self.ready_bytes += u64::from(hold.weight);
+            if let Some(hold) = self.holds.remove(&offset) {
+                self.untie(hold);
+            }
+            return self.leaving.insert(offset);
+        }
+        self.ready.remove(offset).is_some() && self.leaving.insert(offset)
+    }
+
     /// A sample of the messages that were there from the start weighs so many
     /// bytes a message. Once; the first sample stands.
     pub fn weighed(&mut self, typical: u32) {
@@ -193,12 +312,20 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     /// [`ExclusiveUse`] if somebody has the queue for himself, or this one wants
     /// to and others are there.
     pub fn attach(&mut self, key: K, options: Options) -> Result<(), ExclusiveUse> {
-        self.consumers.attach(key, options)
+        self.consumers.attach(key, options)?;
+        if self.open {
+            self.consumers.choose_active();
+        }
+        Ok(())
     }
 
     /// Detaches a consumer; what it holds stays held. False if it was none.
     pub fn detach(&mut self, key: &K) -> bool {
-        self.consumers.detach(key)
+        let was = self.consumers.detach(key);
+        if self.open {
+            self.consumers.choose_active();
+        }
+        was
     }
 
     /// Sends a consumer nothing until it is attached again.
@@ -241,6 +368,12 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         self.ready.first_from(offset)
     }
 
+    /// The message that is next, deliverable or not.
+    #[must_use]
+    pub fn head(&self) -> Option<u64> {
+        self.ready.head()
+    }
+
     /// Whether this message is ready.
     #[must_use]
     pub fn is_ready(&self, offset: u64) -> bool {
@@ -253,7 +386,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         if !self.open {
             return None;
         }
-        self.ready.first().filter(|offset| *offset < self.horizon)
+        self.ready.head().filter(|offset| *offset < self.horizon)
     }
 
     /// Gives the deliverable message to the consumer whose turn it is. `weight`
@@ -262,8 +395,8 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         self.deliverable()?;
         let slot = self.consumers.front()?;
         let key = self.consumers.key(slot)?;
-        let offset = self.ready.pop_first()?;
-        self.take(offset, Hold { slot, weight, count, stage: Stage::Held });
+        let (offset, lane) = self.ready.pop()?;
+        self.take(offset, Hold { slot, weight, count, stage: Stage::Held, lane, overdue: false });
         self.consumers.served(slot, weight);
         Some(Delivered { key, offset, redelivered: self.redelivered(offset, count) })
     }
@@ -271,9 +404,9 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     /// Gives the deliverable message to a get, which holds it under `key`.
     pub fn get(&mut self, key: K, weight: u32, count: u32) -> Option<Delivered<K>> {
         self.deliverable()?;
-        let offset = self.ready.pop_first()?;
+        let (offset, lane) = self.ready.pop()?;
         let slot = self.consumers.slot(key);
-        self.take(offset, Hold { slot, weight, count, stage: Stage::Held });
+        self.take(offset, Hold { slot, weight, count, stage: Stage::Held, lane, overdue: false });
         self.consumers.holds(slot);
         Some(Delivered { key, offset, redelivered: self.redelivered(offset, count) })
     }
@@ -281,11 +414,13 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     /// An entry node says that it holds this message, delivered with this count:
     /// true if it was free and the count is the committed one (§6.8).
     pub fn claim(&mut self, offset: u64, key: K, count: u32, committed: u32) -> bool {
-        if count != committed || !self.ready.remove(offset) {
+        if count != committed {
             return false;
         }
+        let Some(lane) = self.ready.remove(offset) else { return false };
         let slot = self.consumers.slot(key);
-        self.take(offset, Hold { slot, weight: self.typical.unwrap_or(0), count, stage: Stage::Held });
+        let weight = self.typical.unwrap_or(0);
+        self.take(offset, Hold { slot, weight, count, stage: Stage::Held, lane, overdue: false });
         self.consumers.holds(slot);
         true
     }
@@ -340,7 +475,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
                 }
             }
             Leave::Leaving
-        } else if self.ready.remove(offset) {
+        } else if self.ready.remove(offset).is_some() {
             self.leaving.insert(offset);
             Leave::Leaving
         } else if self.leaving.contains(offset) {
@@ -365,8 +500,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
 
     /// All ready messages are leaving; their ranges, ascending.
     pub fn purge(&mut self) -> Vec<std::ops::Range<u64>> {
-        let ranges: Vec<_> = self.ready.ranges().collect();
-        self.ready = Ready::default();
+        let ranges = self.ready.take_all();
         for range in &ranges {
             self.leaving.insert_range(range.clone());
         }
@@ -375,10 +509,11 @@ impl<K: Copy + Eq + Hash> Queue<K> {
 
     /// The settle is committed: the message is gone. Who held it, if anybody.
     pub fn settled(&mut self, offset: u64) -> Option<K> {
+        self.ready.forget(offset);
         if let Some(hold) = self.holds.remove(&offset) {
             return self.untie(hold);
         }
-        if self.ready.remove(offset) || self.leaving.remove(offset) {
+        if self.ready.remove(offset).is_some() || self.leaving.remove(offset) {
             // Weights of ready messages are not kept one by one.
             let rest = self.ready.len() + self.leaving.len();
             self.ready_bytes -= self.ready_bytes / (rest + 1);
@@ -437,7 +572,12 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     fn put_back(&mut self, offset: u64) -> Option<K> {
         let hold = self.holds.remove(&offset)?;
         self.ready_bytes += u64::from(hold.weight);
-        self.ready.insert(offset);
+        if hold.overdue {
+            self.leaving.insert(offset);
+            self.overdue.push(offset);
+        } else {
+            self.ready.insert(offset, hold.lane);
+        }
         self.untie(hold)
     }
 

@@ -244,12 +244,13 @@ fn a_new_leader_knows_about_how_many_bytes_it_inherits() {
     node.publish(&[b"forty-two"]);
     assert_eq!(node.status().bytes, 21);
     node.say([Local::Settle(vec![first], SettleReason::Acked)]);
-    node.sync();
+    // Acknowledgements alone wait for company.
+    node.wait(10_000);
     assert_eq!(node.status().bytes, 17);
     for number in 2..5 {
         let offset = node.get(number);
         node.say([Local::Settle(vec![offset], SettleReason::Acked)]);
-        node.sync();
+        node.wait(10_000);
     }
     assert_eq!(node.status().bytes, 0);
 }
