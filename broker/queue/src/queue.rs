@@ -237,12 +237,16 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     }
 
     /// The ready messages that are due now, in the order of their times: they are
-    /// leaving. What is held is due when it comes back.
-    pub fn take_due(&mut self, now: u64) -> Vec<u64> {
+    /// leaving. What is held is due when it comes back, and what is not below
+    /// `fresh` the next time: it has yet to be offered to those who wait.
+    pub fn take_due(&mut self, now: u64, fresh: u64) -> Vec<u64> {
         let mut due = std::mem::take(&mut self.overdue);
+        let mut later = Vec::new();
         while let Some(run) = self.timetable.take(now) {
             for offset in run {
-                if self.ready.remove(offset).is_some() {
+                if offset >= fresh {
+                    later.push(offset);
+                } else if self.ready.remove(offset).is_some() {
                     self.leaving.insert(offset);
                     due.push(offset);
                 } else if let Some(hold) = self.holds.get_mut(&offset) {
@@ -250,6 +254,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
                 }
             }
         }
+        later.into_iter().for_each(|offset| self.timetable.put(offset, now));
         let (ready, holds) = (&self.ready, &self.holds);
         self.timetable.sweep(|offset| ready.contains(offset) || holds.contains_key(&offset));
         due

@@ -8,30 +8,15 @@ use bytes::Bytes;
 use warren_queue::Queue;
 use warren_replication::message::Message;
 use warren_replication::record;
-use warren_replication::types::{ConsumerKey, Index};
+use warren_replication::types::ConsumerKey;
 
+use crate::seek::{Seek, Wanted};
 use crate::settings::Settings;
 
 /// Bytes of bodies that all queues of the shard keep together.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     used: usize,
-}
-
-#[derive(Debug)]
-struct Reading {
-    request: u64,
-    /// The message that it is about.
-    want: u64,
-}
-
-/// What is asked of the store next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// The entry that holds this offset.
-    Offset(u64),
-    /// The entries from here on: the offset was not among those before.
-    Index(Index, u64),
 }
 
 #[derive(Debug, Default)]
@@ -43,8 +28,7 @@ pub(crate) struct Bodies {
     filled_to: u64,
     /// The message that a delivery is waiting for.
     missing: Option<u64>,
-    next: Option<(Index, u64)>,
-    reading: Option<Reading>,
+    pub(crate) seek: Seek,
 }
 
 impl Bodies {
@@ -104,11 +88,11 @@ impl Bodies {
 
     /// What to read next, if anything; to be followed by [`Self::asked`].
     pub(crate) fn wanted(&mut self, queue: &Queue<ConsumerKey>, settings: &Settings) -> Option<Wanted> {
-        if self.reading.is_some() {
+        if self.seek.is_reading() {
             return None;
         }
-        if let Some((index, offset)) = self.next.take() {
-            return Some(Wanted::Index(index, offset));
+        if let Some(wanted) = self.seek.next() {
+            return Some(wanted);
         }
         if let Some(offset) = self.missing.take() {
             return Some(Wanted::Offset(offset));
@@ -120,13 +104,7 @@ impl Bodies {
         queue.first_ready_from(self.filled_to).map(Wanted::Offset)
     }
 
-    /// The read was asked for under this number.
-    pub(crate) fn asked(&mut self, request: u64, wanted: Wanted) {
-        let (Wanted::Offset(want) | Wanted::Index(_, want)) = wanted;
-        self.reading = Some(Reading { request, want });
-    }
-
-    /// The answer to a read. False if it is not the one waited for.
+    /// The answer to a read.
     pub(crate) fn read(
         &mut self,
         request: u64,
@@ -134,8 +112,8 @@ impl Bodies {
         queue: &Queue<ConsumerKey>,
         budget: &mut Budget,
         settings: &Settings,
-    ) -> bool {
-        let Some(reading) = self.reading.take_if(|reading| reading.request == request) else { return false };
+    ) {
+        let Some(want) = self.seek.answered(request) else { return };
         let mut end = None;
         let mut reached = false;
         let mut full = false;
@@ -146,25 +124,24 @@ impl Bodies {
                 // shard would never deliver.
                 full |= self.bytes >= settings.queue_cache
                     || (budget.used >= settings.shard_cache && self.bytes >= settings.read_bytes);
-                if full && offset.0 > reading.want {
+                if full && offset.0 > want {
                     break;
                 }
-                if queue.is_ready(offset.0) {
+                // Of a queue with priorities what lies before may not be next for long.
+                if (!full || offset.0 == want) && queue.is_ready(offset.0) {
                     self.insert(offset.0, message, budget);
                 }
                 self.filled_to = self.filled_to.max(offset.0 + 1);
-                reached |= offset.0 >= reading.want;
+                reached |= offset.0 >= want;
             }
             if full {
                 break;
             }
             end = record::position(entry).ok().map(|position| position.index);
         }
-        if !reached && queue.is_ready(reading.want) {
-            // The read began before the entry wanted and did not get to it.
-            self.next = end.map(|index| (index.next(), reading.want));
+        if !reached && queue.is_ready(want) {
+            self.seek.fell_short(end, want);
         }
-        true
     }
 
     fn insert(&mut self, offset: u64, message: Message, budget: &mut Budget) {

@@ -5,16 +5,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use warren_queue::Rules;
-use warren_replication::message::{QueueWord, SettleReason, ToEntry, ToLeader};
+use warren_replication::message::{QueueWord, ToEntry, ToLeader};
 use warren_replication::recovery::Recovery;
 use warren_replication::replica::Replica;
-use warren_replication::step::{Action, Event, Proposal};
+use warren_replication::step::{Action, Event};
 use warren_replication::types::{Assignment, Epoch, NodeId, Offset, Process, QueueId};
 
-use crate::bodies::{Budget, Wanted};
+use crate::bodies::Budget;
 use crate::entry::Entry;
 use crate::leader::{Leader, Log};
-use crate::step::{Effects, Local, QueueInfo, ReadRequest, Wish};
+use crate::seek::Wanted;
+use crate::step::{Effects, Local, QueueInfo, ReadRequest, Transfers, Wish};
 use crate::world::World;
 
 /// The node's copy of the log.
@@ -32,7 +33,11 @@ pub(crate) struct Copy {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reader {
     Mirror(NodeId, warren_replication::types::Index),
+    /// What the rules want to know of messages.
+    Intake,
     Bodies,
+    /// For those that move on.
+    Moves,
     /// To know what a message weighs.
     Sample,
 }
@@ -187,6 +192,10 @@ impl Cell {
         if let Some(leader) = &mut self.leader {
             leader.assigned(&assignment);
         }
+        if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy) {
+            let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
+            leader.adopt(&self.rules, &mut log);
+        }
         if !keeps && self.copy.is_some() {
             // §6.6: only the applied catalog makes a node drop its copy.
             self.drop_copy(turn);
@@ -198,10 +207,16 @@ impl Cell {
         }
     }
 
-    fn drop_copy(&mut self, turn: &mut Turn<'_>) {
-        if let Some(leader) = self.leader.take() {
-            leader.end(turn.budget);
+    fn end_reign(&mut self, turn: &mut Turn<'_>) {
+        if let Some(leader) = self.leader.take()
+            && leader.end(turn.budget)
+        {
+            turn.effects.transfers.push((self.queue, Transfers::Over));
         }
+    }
+
+    fn drop_copy(&mut self, turn: &mut Turn<'_>) {
+        self.end_reign(turn);
         self.copy = None;
         turn.effects.writes.push((self.queue, None));
     }
@@ -363,7 +378,7 @@ impl Cell {
             && leader.epoch == epoch
         {
             let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
-            log.propose(Proposal::Settle { offsets, reason: SettleReason::DeadLettered });
+            leader.transferred(offsets, &mut log);
         }
     }
 
@@ -371,9 +386,10 @@ impl Cell {
     pub(crate) fn read(&mut self, request: u64, reader: Reader, entries: Vec<bytes::Bytes>, turn: &mut Turn<'_>) {
         match reader {
             Reader::Mirror(mirror, first) => self.step(Event::LogRead { mirror, first, entries }, turn),
-            Reader::Bodies => {
-                if let Some(leader) = &mut self.leader {
-                    leader.read(request, &entries, turn.budget, turn.world.settings);
+            Reader::Intake | Reader::Bodies | Reader::Moves => {
+                if let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) {
+                    let (ledger, settings) = (copy.replica.ledger(), turn.world.settings);
+                    leader.read((reader, request), &entries, ledger, turn.budget, settings);
                 }
             }
             Reader::Sample => {
@@ -407,6 +423,7 @@ impl Cell {
             self.absorb(turn);
             self.hand_out(turn);
             self.read_ahead(turn);
+            self.move_on(turn);
             let more = self.entry.as_ref().is_some_and(|entry| entry.has_more());
             if !more {
                 break;
@@ -466,15 +483,13 @@ impl Cell {
                 let inherited = copy.replica.last().index;
                 if let Some(assignment) = &self.assignment {
                     let next = copy.replica.next_offset().0;
-                    let leader = Leader::new(assignment, &turn.world, inherited, next);
+                    let leader = Leader::new(assignment, Arc::clone(&self.rules), &turn.world, inherited, next);
                     self.leader = Some(Box::new(leader));
                 }
                 self.attach(turn);
             }
             Action::Stepped => {
-                if let Some(leader) = self.leader.take() {
-                    leader.end(turn.budget);
-                }
+                self.end_reign(turn);
                 // A reign of this process is over; its entry side waits for the next.
                 if self.attached.is_some_and(|(_, leader)| leader == turn.world.me) {
                     self.detach();
@@ -527,6 +542,15 @@ impl Cell {
         }
     }
 
+    /// Messages that whoever moves them may have now.
+    fn move_on(&mut self, turn: &mut Turn<'_>) {
+        let Some(leader) = &mut self.leader else { return };
+        let moving = leader.moves.take();
+        if !moving.is_empty() {
+            turn.effects.transfers.push((self.queue, Transfers::Move(leader.epoch, moving)));
+        }
+    }
+
     fn read_ahead(&mut self, turn: &mut Turn<'_>) {
         let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) else { return };
         if let Some(offset) = leader.supply.unweighed() {
@@ -535,15 +559,17 @@ impl Cell {
             let max_bytes = turn.world.settings.sample_bytes;
             turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
         }
-        let Some(wanted) = leader.wanted(turn.world.settings) else { return };
-        let first = match wanted {
-            Wanted::Offset(offset) => copy.replica.locate(Offset(offset)),
-            Wanted::Index(index, _) => index,
-        };
-        let request = turn.reads.ask(self.queue, copy.life, Reader::Bodies);
-        leader.supply.bodies.asked(request, wanted);
-        let max_bytes = turn.world.settings.read_bytes;
-        turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
+        for reader in [Reader::Intake, Reader::Bodies, Reader::Moves] {
+            let Some(wanted) = leader.wanted(reader, turn.world.settings) else { continue };
+            let first = match wanted {
+                Wanted::Offset(offset) => copy.replica.locate(Offset(offset)),
+                Wanted::Index(index, _) => index,
+            };
+            let request = turn.reads.ask(self.queue, copy.life, reader);
+            leader.asked(reader, request, wanted);
+            let max_bytes = turn.world.settings.read_bytes;
+            turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
+        }
     }
 
     /// The queue is gone from the applied catalog (§5.6).

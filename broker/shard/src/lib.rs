@@ -13,6 +13,7 @@ mod cell;
 mod entry;
 mod leader;
 mod outbox;
+mod seek;
 mod settings;
 mod shard;
 mod status;

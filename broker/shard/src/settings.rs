@@ -30,6 +30,10 @@ pub struct Settings {
     pub shard_cache: usize,
     /// Bytes of one read of the log for deliveries.
     pub read_bytes: usize,
+    /// Messages that are moving on to an exchange and have not arrived yet.
+    pub transfer_messages: usize,
+    /// Bytes of them; the message that crosses it still goes.
+    pub transfer_bytes: usize,
     /// Bytes of the one read by which a new leader learns what a message weighs.
     pub sample_bytes: usize,
     /// Bytes of words of a later epoch kept per queue until the catalog says so.
@@ -54,6 +58,8 @@ impl Default for Settings {
             queue_cache: 4 << 20,
             shard_cache: 64 << 20,
             read_bytes: 256 << 10,
+            transfer_messages: 1_024,
+            transfer_bytes: 1 << 20,
             sample_bytes: 16 << 10,
             early_bytes: 1 << 20,
             ended_sessions: 256,

@@ -57,10 +57,17 @@ impl Departed {
 
     /// What is on its way to a process may still be handed out by it while its
     /// lease runs: only then, or when it is certainly over, may others have it,
-    /// and have its consumers left. True if any did.
-    pub(super) fn give_back(&mut self, queue: &mut Queue<ConsumerKey>, log: &mut Log<'_>, world: &World<'_>) -> bool {
+    /// and have its consumers left. Whether any did, and the messages that came back
+    /// more often than `limit`: those have left the queue.
+    pub(super) fn give_back(
+        &mut self,
+        queue: &mut Queue<ConsumerKey>,
+        limit: Option<u32>,
+        log: &mut Log<'_>,
+        world: &World<'_>,
+    ) -> (bool, Vec<u64>) {
         if self.absent.is_empty() {
-            return false;
+            return (false, Vec::new());
         }
         let wait = world.settings.lease_wait();
         let mut left = BTreeSet::new();
@@ -78,16 +85,20 @@ impl Departed {
             }
             waits
         });
-        let mut offsets = Vec::new();
+        let (mut offsets, mut dead) = (Vec::new(), Vec::new());
         for (offset, count) in queue.held_by(|key| left.contains(&key.process)) {
-            if queue.give_back(offset) {
+            if limit.is_some_and(|limit| count >= limit) {
+                if queue.doom(offset) {
+                    dead.push(offset);
+                }
+            } else if queue.give_back(offset) {
                 offsets.push((Offset(offset), count + 1));
             }
         }
         if !offsets.is_empty() {
             log.propose(Proposal::Return { offsets });
         }
-        consumed
+        (consumed, dead)
     }
 
     /// A later boot is known: its node's old sessions may end at once.

@@ -1,18 +1,23 @@
 //! The leader side of a queue: words of entry nodes in, proposals for the log
 //! and words for entry nodes out; and what commits, carried into the queue.
-//! What stands ready to go out, what was asked, and who has gone are kept apart
-//! (`supply`, `questions`, `departed`).
+//! What comes in, what stands ready to go out, what moves on, what was asked, and
+//! who has gone are kept apart (`intake`, `supply`, `moves`, `questions`,
+//! `departed`); what the rules of the queue demand is in `ruling`.
 
 mod departed;
+mod intake;
 mod log;
+mod moves;
 mod questions;
+mod ruling;
 mod supply;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use warren_queue::{Leave, Options, Queue, Ready};
+use warren_queue::{Kind, Leave, Options, Queue, Ready, Reason, Rules};
 use warren_replication::ledger::Ledger;
 use warren_replication::message::{ConsumeOutcome, ConsumerSpec, Delivery, Held, SettleReason, ToEntry, ToLeader};
 use warren_replication::step::{Committed, Proposal};
@@ -20,13 +25,17 @@ use warren_replication::types::{
     Assignment, Boot, ConsumerKey, Epoch, Index, Moment, NodeId, Offset, Process, Session,
 };
 
-use crate::bodies::{Budget, Wanted};
+use crate::bodies::Budget;
+use crate::cell::Reader;
 use crate::outbox::Outboxes;
+use crate::seek::Wanted;
 use crate::settings::Settings;
 use crate::takeover::{Takeover, Waits};
 use crate::world::World;
 use departed::Departed;
+use intake::Intake;
 pub(crate) use log::Log;
+use moves::Moves;
 use questions::{Question, Questions};
 use supply::Supply;
 
@@ -36,10 +45,18 @@ const UNUSED_RETRY: u64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Leader {
     pub(crate) epoch: Epoch,
+    rules: Arc<Rules>,
     takeover: Takeover,
     /// Made when the inherited log is committed.
     queue: Option<Queue<ConsumerKey>>,
+    intake: Intake,
     pub(crate) supply: Supply,
+    pub(crate) moves: Moves,
+    /// From here on messages became ready in this turn: who waits for them gets
+    /// them first, and only then is looked whether their time is over.
+    fresh: u64,
+    /// When it was last used, for queues that expire.
+    used: Moment,
     outboxes: Outboxes,
     /// Said when the lease turned out to be lost: it goes when there is one again.
     held_back: Vec<(NodeId, ToEntry)>,
@@ -59,16 +76,27 @@ pub(crate) struct Leader {
 impl Leader {
     /// `inherited` and `next` are the log's last index (the epoch's start
     /// included) and next offset as this reign begins.
-    pub(crate) fn new(assignment: &Assignment, world: &World<'_>, inherited: Index, next: u64) -> Self {
+    pub(crate) fn new(
+        assignment: &Assignment,
+        rules: Arc<Rules>,
+        world: &World<'_>,
+        inherited: Index,
+        next: u64,
+    ) -> Self {
         let mut takeover = Takeover::new(world.me, world.now, assignment, world.settings, inherited, next);
         for (node, boot) in world.boots {
             takeover.registered(*node, *boot);
         }
         Self {
             epoch: assignment.epoch,
+            intake: Intake::new(Arc::clone(&rules)),
+            rules,
             takeover,
             queue: None,
             supply: Supply::default(),
+            moves: Moves::default(),
+            fresh: u64::MAX,
+            used: world.now,
             outboxes: Outboxes::default(),
             held_back: Vec::new(),
             waiting: VecDeque::new(),
@@ -93,7 +121,7 @@ impl Leader {
     /// What consumers wait for, if they do.
     pub(crate) fn waits(&mut self, world: &World<'_>) -> Option<Waits> {
         let queue = self.queue.as_ref();
-        if queue.is_none() {
+        if queue.is_none() || self.intake.is_inheriting() {
             Some(Waits::Log)
         } else if !self.takeover.predecessor_over(world.now) {
             Some(Waits::Predecessor)
@@ -115,6 +143,8 @@ impl Leader {
             || !self.departed.is_empty()
             || self.questions.wants_ticks()
             || self.left_unused
+            || queue.next_due().is_some()
+            || self.rules.expires.is_some()
             || (queue.first_ready().is_some() && queue.has_room())
     }
 
@@ -228,6 +258,8 @@ impl Leader {
             }
             ToLeader::Settle { offsets, reason } => self.settle(from, offsets, reason, log),
             ToLeader::Return { offsets } => {
+                let limit = self.rules.delivery_limit.unwrap_or(u32::MAX);
+                let mut dead = Vec::new();
                 let mut counting = Vec::with_capacity(offsets.len());
                 for (offset, count) in offsets {
                     // A return counts only from its holder, as the next count (§6.8).
@@ -236,6 +268,7 @@ impl Leader {
                     match holder {
                         // The holder hears of what is on its way.
                         Some(holder) if holder.leaving => {}
+                        Some(_) if count > limit => dead.push(offset),
                         Some(_) => {
                             queue.give_back(offset.0);
                             counting.push((offset, count));
@@ -247,6 +280,7 @@ impl Leader {
                     let entry = log.propose(Proposal::Return { offsets: counting });
                     self.questions.returning(from, entry);
                 }
+                self.kill(from, &dead, Reason::DeliveryLimit, log);
             }
             ToLeader::Get { key } => self.ask(from, Question::Get(key), log),
             ToLeader::Purge { request } => self.ask(from, Question::Purge(request), log),
@@ -267,7 +301,10 @@ impl Leader {
     fn answer(&mut self, from: Process, question: Question, log: &mut Log<'_>) {
         let Some(queue) = &mut self.queue else { return };
         match question {
-            Question::Get(key) => self.questions.get(key),
+            Question::Get(key) => {
+                self.used = log.clock.now;
+                self.questions.get(key);
+            }
             Question::Purge(request) => {
                 if self.questions.is_purging(from, request) {
                     return;
@@ -282,6 +319,7 @@ impl Leader {
                 self.answer_purges();
             }
             Question::Count(request) => {
+                self.used = log.clock.now;
                 let counts = queue.counts();
                 let word = ToEntry::Counted { request, ready: counts.ready, consumers: counts.consumers };
                 self.outboxes.to(from).answers.push(word);
@@ -290,6 +328,9 @@ impl Leader {
     }
 
     fn settle(&mut self, from: Process, mut offsets: Vec<Offset>, reason: SettleReason, log: &mut Log<'_>) {
+        if reason == SettleReason::Rejected && self.rules.dead_letter.is_some() {
+            return self.kill(from, &offsets, Reason::Rejected, log);
+        }
         let Some(queue) = &mut self.queue else { return };
         offsets.retain(|offset| {
             // The holder hears of the commit anyway.
@@ -345,8 +386,19 @@ impl Leader {
 
     /// An entry is committed.
     pub(crate) fn committed(&mut self, committed: Committed, ledger: &Ledger, budget: &mut Budget, world: &World<'_>) {
-        let Committed { index, first_offset, weights, entry, confirmed, settled, returned, ignored, horizon, .. } =
-            committed;
+        let Committed {
+            index,
+            expiring,
+            first_offset,
+            weights,
+            entry,
+            confirmed,
+            settled,
+            returned,
+            ignored,
+            horizon,
+            ..
+        } = committed;
         for (session, ranges) in confirmed {
             self.totals.0 += ranges.iter().map(|(first, last)| last - first + 1).sum::<u64>();
             self.outboxes.to(session.process).confirm(session, ranges);
@@ -362,12 +414,18 @@ impl Leader {
             if let Some(entry) = &entry {
                 self.supply.bodies.committed(entry, first_offset.0, queue, budget, world.settings);
             }
-            queue.published(first_offset.0, &weights);
+            self.intake.committed(queue, first_offset.0, &weights, expiring, entry.as_ref());
+            self.fresh = self.fresh.min(first_offset.0);
         }
         queue.set_horizon(horizon.0);
         self.totals.2 += settled.iter().map(|range| range.end - range.start).sum::<u64>();
         let mut last: Option<(Process, Vec<Offset>)> = None;
+        let moving = !self.moves.is_idle();
         for offset in settled.into_iter().flatten().map(Offset) {
+            if moving {
+                self.moves.over(offset.0);
+            }
+            self.intake.settled(offset.0);
             match queue.settled(offset.0) {
                 Some(key) => {
                     // Runs of one holder cost one look-up.
@@ -412,7 +470,9 @@ impl Leader {
     fn inherit(&mut self, ledger: &Ledger, world: &World<'_>) {
         let maybe_delivered = ledger.horizon().0.min(self.takeover.next_offset);
         let next = ledger.next_offset().0;
-        let mut queue = Queue::new(world.settings.window, ledger.live().iter(), next, maybe_delivered);
+        let known = self.intake.inherit(ledger);
+        let mut queue = Queue::new(world.settings.window, known, next, maybe_delivered);
+        queue.adopt(&self.rules);
         queue.set_horizon(ledger.horizon().0);
         self.supply.inherit(&queue);
         self.queue = Some(queue);
@@ -455,18 +515,28 @@ impl Leader {
             return false;
         }
         if let Some(queue) = &mut self.queue {
-            self.left_unused |= self.departed.give_back(queue, log, world);
+            let limit = self.rules.delivery_limit;
+            let (left, dead) = self.departed.give_back(queue, limit, log, world);
+            self.left_unused |= left;
+            self.bury(dead, Reason::DeliveryLimit, log);
         }
         while let Some((from, question)) = self.questions.due() {
             self.answer(from, question, log);
         }
-        if let Some(queue) = &self.queue
-            && (queue.has_room() || self.questions.has_gets())
-        {
-            self.supply.raise_horizon(queue, log, world.settings);
+        self.expire(self.fresh, log, world);
+        if self.rules.kind != Kind::Delayed {
+            if let Some(queue) = &self.queue
+                && (queue.has_room() || self.questions.has_gets())
+            {
+                self.supply.raise_horizon(queue, log, world.settings);
+            }
+            self.serve_gets(log, budget);
+            self.deliver(log, budget);
         }
-        self.serve_gets(log, budget);
-        self.deliver(log, budget);
+        self.fresh = u64::MAX;
+        self.expire(self.fresh, log, world);
+        self.shorten(log);
+        self.moves.fill(&mut self.supply.bodies, budget, log.ledger(), world.settings);
         self.left_unused &= auto_delete;
         self.unused(world.now)
     }
@@ -508,22 +578,51 @@ impl Leader {
     fn unused(&mut self, now: Moment) -> bool {
         let used = self.queue.as_ref().is_none_or(|queue| queue.counts().consumers > 0);
         self.left_unused &= !used;
-        if !self.left_unused || self.unused_said.is_some_and(|at| now.micros_since(at) < UNUSED_RETRY) {
+        if used {
+            self.used = now;
+        }
+        let unused = self.left_unused || self.is_forgotten(now);
+        if !unused || self.unused_said.is_some_and(|at| now.micros_since(at) < UNUSED_RETRY) {
             return false;
         }
         self.unused_said = Some(now);
         true
     }
 
-    /// What to read for deliveries, if anything.
-    pub(crate) fn wanted(&mut self, settings: &Settings) -> Option<Wanted> {
-        self.supply.bodies.wanted(self.queue.as_ref()?, settings)
+    /// What to read for this reader, if anything.
+    pub(crate) fn wanted(&mut self, reader: Reader, settings: &Settings) -> Option<Wanted> {
+        let queue = self.queue.as_ref()?;
+        match reader {
+            Reader::Intake => self.intake.wanted(),
+            Reader::Bodies if self.rules.kind != Kind::Delayed => self.supply.bodies.wanted(queue, settings),
+            Reader::Moves => self.moves.wanted(settings),
+            _ => None,
+        }
     }
 
-    /// Bodies for deliveries arrived.
-    pub(crate) fn read(&mut self, request: u64, entries: &[Bytes], budget: &mut Budget, settings: &Settings) {
-        if let Some(queue) = &self.queue {
-            self.supply.bodies.read(request, entries, queue, budget, settings);
+    /// It is asked for under this number.
+    pub(crate) fn asked(&mut self, reader: Reader, request: u64, wanted: Wanted) {
+        match reader {
+            Reader::Intake => self.intake.seek.asked(request, wanted),
+            Reader::Moves => self.moves.seek.asked(request, wanted),
+            _ => self.supply.bodies.seek.asked(request, wanted),
+        }
+    }
+
+    /// Entries that a reader asked for.
+    pub(crate) fn read(
+        &mut self,
+        (reader, request): (Reader, u64),
+        entries: &[Bytes],
+        ledger: &Ledger,
+        budget: &mut Budget,
+        settings: &Settings,
+    ) {
+        let Some(queue) = &mut self.queue else { return };
+        match reader {
+            Reader::Intake => self.intake.read(request, entries, queue),
+            Reader::Moves => self.moves.read(request, entries, ledger, settings),
+            _ => self.supply.bodies.read(request, entries, queue, budget, settings),
         }
     }
 
@@ -567,9 +666,11 @@ impl Leader {
         self.outboxes.flush(|process| world.linked(process), say)
     }
 
-    /// It leads no more: what it kept is given up.
-    pub(crate) fn end(mut self, budget: &mut Budget) {
+    /// It leads no more: what it kept is given up. Whether whoever moves messages
+    /// has to hear of it.
+    pub(crate) fn end(mut self, budget: &mut Budget) -> bool {
         self.supply.bodies.clear(budget);
+        self.moves.has_begun()
     }
 }
 

@@ -30,10 +30,10 @@ impl Supply {
     }
 
     /// Messages at or above the horizon are never delivered, so it is put well
-    /// ahead of the first ready one, but only while somebody wants more: it says
+    /// ahead of the one that is next, but only while somebody wants more: it says
     /// what may have been delivered, should this node die (§6.8).
     pub(super) fn raise_horizon(&mut self, queue: &Queue<ConsumerKey>, log: &mut Log<'_>, settings: &Settings) {
-        let first = queue.first_ready().unwrap_or(queue.next_offset());
+        let first = queue.head().unwrap_or(queue.next_offset());
         if self.horizon < first + settings.horizon_ahead.div_ceil(2) {
             self.horizon = first + settings.horizon_ahead;
             log.propose(Proposal::Horizon(Offset(self.horizon)));
