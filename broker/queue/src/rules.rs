@@ -30,9 +30,18 @@ pub struct Rules {
     /// Consumers are told how often a message was delivered before
     /// (`x-delivery-count`): a quorum queue, or one with a delivery limit.
     pub counted: bool,
-    /// How long (ms) the value of a message's `x-deduplication-header` keeps
-    /// others with the same value out.
-    pub deduplicate: Option<u64>,
+    /// `x-message-deduplication`: the value of a message's
+    /// `x-deduplication-header` keeps others with the same value out.
+    pub deduplicate: Option<Deduplicate>,
+}
+
+/// For how long and for how many messages a value is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deduplicate {
+    /// `x-cache-ttl`, in milliseconds.
+    pub window: u64,
+    /// `x-cache-size`.
+    pub values: u32,
 }
 
 /// Who keeps a queue's messages, and how they are read.

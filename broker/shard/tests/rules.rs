@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use warren_amqp::{FieldTable, PropertiesBuilder, Value};
-use warren_queue::{DeadLetter, Kind, Reason, Rules};
+use warren_queue::{DeadLetter, Deduplicate, Kind, Overflow, Reason, Rules};
 use warren_replication::message::{ConsumerSpec, Message, SettleReason};
 use warren_replication::step::Write;
 use warren_replication::types::{
@@ -455,4 +455,66 @@ fn only_one_consumer_is_active_and_the_next_takes_over() {
     assert_eq!(to(&mut node), [specs[0].number], "whoever has messages stays the one");
     node.say(Local::Cancel(specs[0]));
     assert_eq!(to(&mut node), [specs[1].number]);
+}
+
+fn refused(heard: &[ToChannel]) -> bool {
+    let (mut refused, mut confirmed) = (false, false);
+    for event in heard {
+        refused |= matches!(event, ToChannel::Refused(..));
+        confirmed |= matches!(event, ToChannel::Confirmed(..));
+    }
+    assert!(refused != confirmed, "{heard:?}");
+    refused
+}
+
+#[test]
+fn a_full_queue_refuses_until_there_is_room() {
+    let full =
+        Rules { max_length: Some(2), max_bytes: Some(10), overflow: Overflow::RejectPublish, ..Rules::default() };
+    let mut node = Node::new(full);
+    assert!(!refused(&node.publish("four", &plain())));
+    assert!(refused(&node.publish("too large", &plain())), "by bytes");
+    assert!(!refused(&node.publish("six...", &plain())));
+    assert!(refused(&node.publish("", &plain())), "by number");
+    node.reign();
+    assert!(refused(&node.publish("", &plain())));
+    assert_eq!(node.body(), "four");
+    assert!(!refused(&node.publish("nice", &plain())), "what is held is not counted");
+    assert_eq!((node.body(), node.body(), node.body()), ("six...".into(), "nice".into(), "-".into()));
+}
+
+#[test]
+fn what_is_refused_moves_on_if_it_is_to() {
+    let overflow = Overflow::RejectPublishDeadLetter;
+    let mut node = Node::dead_lettering(Rules { max_length: Some(1), overflow, ..Rules::default() });
+    node.mover = false;
+    assert!(!refused(&node.publish("in", &plain())));
+    assert!(refused(&node.publish("out", &plain())));
+    assert_eq!((node.moved(), node.ready()), (moves(Reason::MaxLength, &["out"]), 1));
+    node.mover = true;
+    node.reign();
+    assert_eq!((node.moved(), node.ready(), node.live()), (moves(Reason::MaxLength, &["out"]), 1, 1));
+}
+
+#[test]
+fn a_value_seen_before_is_confirmed_and_not_taken() {
+    let known = Deduplicate { window: 1_000, values: 100 };
+    let mut node = Node::new(Rules { deduplicate: Some(known), ..Rules::default() });
+    let value = |value: &'static str| {
+        let headers = FieldTable::from([("x-deduplication-header", Value::from(value))]);
+        PropertiesBuilder { headers: Some(headers), ..Default::default() }.encode()
+    };
+    for (body, properties) in [("a", value("1")), ("b", value("2")), ("c", value("1")), ("d", plain()), ("e", plain())]
+    {
+        assert!(!refused(&node.publish(body, &properties)));
+    }
+    let a = node.get().unwrap().0;
+    node.say(Local::Settle(vec![a], SettleReason::Acked));
+    node.pass(100);
+    node.reign();
+    assert!(!refused(&node.publish("f", &value("1"))));
+    assert_eq!(node.ready(), 3, "it is gone and still known, also to the next leader");
+    node.pass(1_000);
+    node.publish("g", &value("1"));
+    assert_eq!(node.ready(), 4);
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use warren_membership::catalog::{Change, Queue, State};
+use warren_membership::catalog::{Change, State};
 use warren_membership::{Membership, Observer};
 use warren_peer::direct::DirectWord;
-use warren_queue::{Kind, Rules};
 use warren_replication::message::QueueWord;
 use warren_replication::types::{Process, QueueId};
 use warren_shard::step::{Input, QueueInfo};
@@ -42,7 +41,7 @@ impl CatalogEvents {
             queue,
             assignment: Arc::clone(&record.assignment),
             auto_delete: record.auto_delete,
-            rules: rules(record),
+            rules: super::rules::rules(record),
         }));
     }
 
@@ -50,14 +49,6 @@ impl CatalogEvents {
         self.known.lock().remove(&queue);
         self.shards.catalog(Input::Deleted(queue));
     }
-}
-
-/// What a queue does beside keeping messages in order.
-fn rules(queue: &Queue) -> Arc<Rules> {
-    if queue.waiting_room_of.is_some() {
-        return Arc::new(Rules { kind: Kind::Delayed, ..Rules::default() });
-    }
-    Arc::default()
 }
 
 impl Observer for CatalogEvents {

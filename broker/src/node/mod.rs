@@ -13,6 +13,7 @@ mod clients;
 mod events;
 mod first_user;
 mod handle;
+mod rules;
 mod settings;
 mod wishes;
 

@@ -36,8 +36,36 @@ pub(super) const OF_QUEUES: &[&str] = &[
     "x-stream-filter-size-bytes",
 ];
 
-/// Of these, the ones that are understood: as many as come first.
-const UNDERSTOOD: usize = 5;
+/// What means nothing to queues of the classic type, and is refused.
+const NOT_OF_CLASSIC: &[&str] = &[
+    "x-delivery-limit",
+    "x-dead-letter-strategy",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-quorum-initial-group-size",
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
+];
+
+/// The same of the quorum type.
+const NOT_OF_QUORUM: &[&str] = &[
+    "x-max-priority",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-queue-master-locator",
+    "x-initial-cluster-size",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
+];
+
+/// The longest time of `x-expires` and `x-message-ttl`: ten years.
+const MAX_TIME: i64 = 315_360_000_000;
+
+const OVERFLOWS: &[&str] = &["drop-head", "reject-publish", "reject-publish-dlx"];
+const STRATEGIES: &[&str] = &["at-most-once", "at-least-once"];
 
 /// What a redeclared exchange is compared by.
 pub(super) const OF_EXCHANGES: &[&str] = &["alternate-exchange"];
@@ -67,7 +95,13 @@ pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
         return streams::check(declare);
     }
     let resource = Resource::queue(&declare.vhost, &declare.name);
+    let (unknown, kind) =
+        if is_quorum(&declare.arguments) { (NOT_OF_QUORUM, "quorum") } else { (NOT_OF_CLASSIC, "classic") };
     for (key, value) in &declare.arguments {
+        if unknown.contains(&key.as_str()) {
+            let text = format!("invalid arg '{key}' for {resource} of queue type rabbit_{kind}_queue");
+            return Err(Refusal::Argument(text));
+        }
         let fault = match key.as_str() {
             "x-queue-type" => one_of(value, TYPES, |text| format!("\"unsupported queue type '{text}'\"")),
             "x-queue-mode" => {
@@ -82,7 +116,34 @@ pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
             "x-queue-leader-locator" | "x-queue-master-locator" => {
                 one_of(value, LOCATORS, |_| "invalid_queue_locator_arg".to_owned())
             }
-            other if OF_QUEUES[UNDERSTOOD..].contains(&other) => Some("not supported yet".to_owned()),
+            "x-expires" => whole(value, |n| match n {
+                0 => Some("{value_zero,0}".to_owned()),
+                n => too_long(n),
+            }),
+            "x-message-ttl" => whole(value, too_long),
+            "x-max-length" | "x-max-length-bytes" | "x-max-in-memory-length" | "x-max-in-memory-bytes" => {
+                whole(value, |_| None)
+            }
+            "x-max-priority" => whole(value, |n| (n > 255).then(|| format!("{{max_value_exceeded,{n}}}"))),
+            "x-quorum-initial-group-size" => whole(value, |n| (n == 0).then(|| "{value_zero,0}".to_owned())),
+            "x-overflow" => one_of(value, OVERFLOWS, |_| "invalid_overflow".to_owned()),
+            "x-dead-letter-strategy" => one_of(value, STRATEGIES, |_| "invalid_dlx_strategy".to_owned()),
+            "x-single-active-consumer" => match value {
+                Value::Bool(_) => None,
+                other => Some(unacceptable(other)),
+            },
+            "x-dead-letter-exchange" => match value {
+                Value::Text(_) => None,
+                other => {
+                    let kind = other.kind();
+                    return Err(Refusal::Argument(format!("invalid type '{kind}' for arg '{key}' in {resource}")));
+                }
+            },
+            "x-dead-letter-routing-key" => match value {
+                Value::Text(_) if declare.arguments.contains_key("x-dead-letter-exchange") => None,
+                Value::Text(_) => Some("routing_key_but_no_dlx_defined".to_owned()),
+                other => Some(unacceptable(other)),
+            },
             _ => None,
         };
         if let Some(fault) = fault {
@@ -102,13 +163,30 @@ pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What is wrong with a whole number that must not be negative.
+fn whole(value: &Value, fault: impl Fn(i64) -> Option<String>) -> Option<String> {
+    match value.as_integer() {
+        None => Some(format!("\"expected integer, got {}\"", value.kind())),
+        Some(n) if n < 0 => Some(format!("{{value_negative,{n}}}")),
+        Some(n) => fault(n),
+    }
+}
+
+fn too_long(millis: i64) -> Option<String> {
+    (millis > MAX_TIME).then(|| format!("{{value_too_large,{millis}}}"))
+}
+
+fn unacceptable(value: &Value) -> String {
+    format!("{{unacceptable_type,{}}}", value.kind())
+}
+
 fn one_of(value: &Value, known: &[&str], otherwise: impl Fn(&str) -> String) -> Option<String> {
     match value {
         Value::Text(bytes) => {
             let text = String::from_utf8_lossy(bytes);
             (!known.contains(&text.as_ref())).then(|| otherwise(&text))
         }
-        other => Some(format!("{{unacceptable_type,{}}}", other.kind())),
+        other => Some(unacceptable(other)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::keys::Key;
 use crate::message::{Message, SettleReason};
 use crate::record::{Record, push_run};
 use crate::types::{Moment, Offset, Process, Session};
@@ -46,6 +47,44 @@ impl Draft {
             return;
         }
         self.records.push(Record::Publish { session, floor, runs: vec![(sequence, sequence)] });
+    }
+
+    /// One that was refused; its message if it is kept.
+    pub(crate) fn refuse(&mut self, session: Session, floor: u64, sequence: u64, message: Option<Message>) {
+        self.bytes += 16;
+        let keep = message.is_some();
+        if let Some(message) = message {
+            self.bytes += message.weight();
+            self.messages.push(message);
+        }
+        if let Some(Record::Refuse { session: last, floor: known, runs, kept }) = self.records.last_mut()
+            && *last == session
+            && *kept == keep
+        {
+            *known = floor.max(*known);
+            push_run(runs, sequence);
+            return;
+        }
+        self.records.push(Record::Refuse { session, floor, runs: vec![(sequence, sequence)], kept: keep });
+    }
+
+    pub(crate) fn duplicate(&mut self, session: Session, floor: u64, sequence: u64) {
+        self.bytes += 16;
+        if let Some(Record::Duplicate { session: last, floor: known, runs }) = self.records.last_mut()
+            && *last == session
+        {
+            *known = floor.max(*known);
+            push_run(runs, sequence);
+            return;
+        }
+        self.records.push(Record::Duplicate { session, floor, runs: vec![(sequence, sequence)] });
+    }
+
+    pub(crate) fn keys(&mut self, keys: Vec<(Key, u64)>, most: u32) {
+        if !keys.is_empty() {
+            self.bytes += keys.len() * 24;
+            self.records.push(Record::Keys { keys, most });
+        }
     }
 
     pub(crate) fn settle(&mut self, now: Moment, offsets: Vec<Offset>, why: SettleReason) {

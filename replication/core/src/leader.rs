@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::draft::Draft;
 use crate::isr::{InSync, Stamps};
+use crate::keys::Keys;
 use crate::message::Message;
 use crate::mutation::{self, Mutation};
 use crate::own::Own;
@@ -15,7 +16,7 @@ use crate::progress::{Phase, Progress};
 use crate::record::{self, Entry, Record};
 use crate::replica::{MirrorState, MirrorStatus};
 use crate::session::{Sequence, SessionTable};
-use crate::step::{Action, Proposal};
+use crate::step::{Action, Proposal, Terms};
 use crate::types::{Assignment, Epoch, Index, Member, Moment, NodeId, Offset, Position, Process, Session};
 
 /// The leader of one epoch.
@@ -27,9 +28,25 @@ pub(crate) struct Leader {
     draft: Draft,
     /// Sessions as they are once the whole log is committed (§4.8).
     appended: SessionTable,
+    /// Keys of messages that were taken and are maybe not committed yet.
+    keys: Keys,
     mirrors: BTreeMap<NodeId, Progress>,
     in_sync: InSync,
     stamps: Stamps,
+}
+
+impl Terms {
+    /// Whether there is no room for a message: whether it is to be kept then.
+    fn refuse(&mut self, message: &Message) -> Option<bool> {
+        let (messages, bytes) = self.room.as_mut()?;
+        let body = message.body.len() as u64;
+        if *messages > 0 && *bytes >= body {
+            *messages -= 1;
+            *bytes -= body;
+            return None;
+        }
+        Some(self.keep)
+    }
 }
 
 /// Why a leader has to stop on its own (§4.6, §5.4).
@@ -39,11 +56,18 @@ impl Leader {
     /// Takes over: what the log holds will be committed under this epoch (§6.4).
     pub(crate) fn begin(own: &mut Own, now: Moment, out: &mut Vec<Action>) -> Self {
         let mut appended = own.ledger.sessions().clone();
+        let mut keys = Keys::default();
         if !mutation::on(Mutation::ForgetTailSessions) {
             for pending in own.log.all_pending() {
                 for record in &pending.entry.records {
                     match record {
-                        Record::Publish { session, floor, runs } => appended.publish(*session, *floor, runs),
+                        Record::Publish { session, floor, runs } | Record::Duplicate { session, floor, runs } => {
+                            appended.publish(*session, *floor, runs);
+                        }
+                        Record::Refuse { session, floor, runs, .. } => appended.refuse(*session, *floor, runs),
+                        Record::Keys { keys: taken, .. } => {
+                            taken.iter().for_each(|(key, until)| keys.insert(*key, *until));
+                        }
                         Record::EndSession(session) => appended.end(session),
                         _ => {}
                     }
@@ -54,6 +78,7 @@ impl Leader {
             takeover: own.log.last().index,
             draft: Draft::default(),
             appended,
+            keys,
             mirrors: BTreeMap::new(),
             in_sync: InSync::default(),
             stamps: Stamps::default(),
@@ -97,8 +122,8 @@ impl Leader {
 
     pub(crate) fn propose(&mut self, own: &mut Own, now: Moment, proposal: Proposal, out: &mut Vec<Action>) {
         match proposal {
-            Proposal::Publish { session, floor, prev, messages } => {
-                self.publish(session, floor, prev, messages, own, out);
+            Proposal::Publish { session, floor, prev, messages, terms } => {
+                self.publish((session, floor, prev), messages, terms.map(|terms| *terms), own, out);
             }
             Proposal::Settle { offsets, reason } => self.draft.settle(now, offsets, reason),
             Proposal::SettleRanges { ranges, reason } => self.draft.settle_ranges(now, ranges, reason),
@@ -119,10 +144,9 @@ impl Leader {
     /// §4.8: each sequence is taken once, in the order in which it was sent.
     fn publish(
         &mut self,
-        session: Session,
-        floor: u64,
-        prev: u64,
+        (session, floor, prev): (Session, u64, u64),
         messages: Vec<(u64, Message)>,
+        mut terms: Option<Terms>,
         own: &Own,
         out: &mut Vec<Action>,
     ) {
@@ -131,7 +155,9 @@ impl Leader {
         let mut confirmed = Vec::new();
         let mut refused = Vec::new();
         let mut again = None;
-        for (sequence, message) in messages {
+        let mut taken_keys = Vec::new();
+        let time = own.wall.max(own.log.time());
+        for (nth, (sequence, message)) in messages.into_iter().enumerate() {
             match taken.look_up(sequence) {
                 // Nobody waits for an answer.
                 Sequence::Settled => {}
@@ -148,11 +174,30 @@ impl Leader {
                     break;
                 }
                 Sequence::New => {
-                    taken.take(sequence, sequence);
-                    self.draft.publish(session, floor, sequence, message);
+                    let terms = terms.as_mut();
+                    let key = terms.as_ref().and_then(|terms| terms.keys.get(nth).copied().flatten());
+                    if key.is_some_and(|(key, _)| own.ledger.keys().holds(key, time) || self.keys.holds(key, time)) {
+                        taken.take(sequence, sequence);
+                        self.draft.duplicate(session, floor, sequence);
+                    } else if let Some(keep) = terms.and_then(|terms| terms.refuse(&message)) {
+                        taken.refuse(sequence);
+                        self.draft.refuse(session, floor, sequence, keep.then_some(message));
+                    } else {
+                        taken.take(sequence, sequence);
+                        if let Some((key, window)) = key {
+                            let until = time.saturating_add(window);
+                            self.keys.insert(key, until);
+                            taken_keys.push((key, until));
+                        }
+                        self.draft.publish(session, floor, sequence, message);
+                    }
                 }
             }
             prev = sequence;
+        }
+        if !taken_keys.is_empty() {
+            let most = terms.map_or(0, |terms| terms.most_keys);
+            self.draft.keys(taken_keys, most);
         }
         if !confirmed.is_empty() || !refused.is_empty() {
             out.push(Action::Repeated { session, confirmed, refused });
@@ -303,6 +348,15 @@ impl Leader {
             }
         }
         if commit > own.ledger.applied().index {
+            if !self.keys.is_empty() {
+                // What commits now is in the ledger's.
+                for pending in own.log.all_pending().take_while(|pending| pending.entry.position.index <= commit) {
+                    let records = pending.entry.records.iter();
+                    let keys =
+                        records.filter_map(|r| if let Record::Keys { keys, .. } = r { Some(keys) } else { None });
+                    keys.flatten().for_each(|(key, _)| self.keys.remove(*key));
+                }
+            }
             own.apply(commit, Some(out));
         }
         let hold = self.mirrors.values().map(|mirror| mirror.hold(now)).min();

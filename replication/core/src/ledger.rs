@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::{BufMut, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
+use crate::keys::Keys;
 use crate::ranges::RangeSet;
 use crate::record::{Entry, Record};
 use crate::session::SessionTable;
@@ -23,6 +24,9 @@ pub struct Ledger {
     live: RangeSet,
     /// Live offsets of entries in which some message has an expiration.
     expiring: RangeSet,
+    /// Live offsets of messages that were refused and are kept to be moved on.
+    doomed: RangeSet,
+    keys: Keys,
     counts: BTreeMap<u64, u32>,
     sessions: SessionTable,
 }
@@ -50,6 +54,18 @@ impl Ledger {
     #[must_use]
     pub fn expiring(&self) -> &RangeSet {
         &self.expiring
+    }
+
+    /// The live messages that were refused when they came, and only move on.
+    #[must_use]
+    pub fn doomed(&self) -> &RangeSet {
+        &self.doomed
+    }
+
+    /// The keys of messages taken.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// How often the message was delivered and returned.
@@ -92,6 +108,8 @@ impl Ledger {
             horizon: self.horizon,
             live: RangeSet::new(),
             expiring: RangeSet::new(),
+            doomed: RangeSet::new(),
+            keys: self.keys.clone(),
             counts: BTreeMap::new(),
             sessions: self.sessions.clone(),
         }
@@ -106,14 +124,36 @@ impl Ledger {
         if entry.expiring {
             self.expiring.insert(offsets.clone());
         }
+        let mut next = offsets.start;
         self.live.insert(offsets);
         for record in &entry.records {
             match record {
                 Record::Publish { session, floor, runs } => {
+                    next += total(runs);
                     self.sessions.publish(*session, *floor, runs);
                     if let Some(told) = told.as_deref_mut() {
                         told.confirmed.push((*session, runs.clone()));
                     }
+                }
+                Record::Refuse { session, floor, runs, kept } => {
+                    if *kept {
+                        self.doomed.insert(next..next + total(runs));
+                        next += total(runs);
+                    }
+                    self.sessions.refuse(*session, *floor, runs);
+                    if let Some(told) = told.as_deref_mut() {
+                        told.refused.push((*session, runs.clone()));
+                    }
+                }
+                Record::Duplicate { session, floor, runs } => {
+                    self.sessions.publish(*session, *floor, runs);
+                    if let Some(told) = told.as_deref_mut() {
+                        told.confirmed.push((*session, runs.clone()));
+                    }
+                }
+                Record::Keys { keys, most } => {
+                    keys.iter().for_each(|(key, until)| self.keys.insert(*key, *until));
+                    self.keys.trim(self.time, *most as usize);
                 }
                 Record::Settle { ranges, .. } => {
                     for &(first, last) in ranges {
@@ -154,8 +194,10 @@ impl Ledger {
                 self.counts.remove(&offset);
             }
         }
-        if !self.expiring.is_empty() {
-            self.expiring.remove(first..end);
+        for marked in [&mut self.expiring, &mut self.doomed] {
+            if !marked.is_empty() {
+                marked.remove(first..end);
+            }
         }
         let Some(told) = told else {
             self.live.remove(first..end);
@@ -181,6 +223,8 @@ impl Ledger {
         out.put_varint(self.horizon.0);
         self.live.encode(out);
         self.expiring.encode(out);
+        self.doomed.encode(out);
+        self.keys.encode(out);
         out.put_varint(self.counts.len() as u64);
         for (offset, count) in &self.counts {
             out.put_varint(*offset);
@@ -197,6 +241,8 @@ impl Ledger {
             horizon: Offset(from.varint()?),
             live: RangeSet::decode(from)?,
             expiring: RangeSet::decode(from)?,
+            doomed: RangeSet::decode(from)?,
+            keys: Keys::decode(from)?,
             ..Self::default()
         };
         for _ in 0..from.count(5)? {
@@ -205,6 +251,11 @@ impl Ledger {
         ledger.sessions = SessionTable::decode(from)?;
         Ok(ledger)
     }
+}
+
+/// How many sequences these inclusive ranges hold; the entry was checked.
+fn total(runs: &[(u64, u64)]) -> u64 {
+    runs.iter().map(|(first, last)| last - first + 1).sum()
 }
 
 #[cfg(test)]
@@ -244,6 +295,7 @@ mod tests {
             weights: Vec::new(),
             entry: None,
             confirmed: Vec::new(),
+            refused: Vec::new(),
             settled: Vec::new(),
             returned: Vec::new(),
             ignored: Vec::new(),

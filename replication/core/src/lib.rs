@@ -10,6 +10,7 @@ mod codec;
 mod disk;
 mod draft;
 mod isr;
+pub mod keys;
 mod leader;
 pub mod ledger;
 mod log;

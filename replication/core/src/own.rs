@@ -155,6 +155,7 @@ fn committed(pending: &Pending) -> Committed {
         weights: pending.weights(),
         entry: pending.bytes().cloned(),
         confirmed: Vec::new(),
+        refused: Vec::new(),
         settled: Vec::new(),
         returned: Vec::new(),
         ignored: Vec::new(),

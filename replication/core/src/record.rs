@@ -24,6 +24,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
+use crate::keys::Key;
 use crate::message::{Message, SettleReason};
 use crate::types::{Epoch, Index, Offset, Position, Process, Session};
 
@@ -67,6 +68,34 @@ pub enum Record {
         floor: u64,
         /// Their sequences in order, as inclusive ranges.
         runs: Vec<(u64, u64)>,
+    },
+    /// Publishes of this session that were refused, for good.
+    Refuse {
+        /// Whose.
+        session: Session,
+        /// Nothing below it will be sent again.
+        floor: u64,
+        /// Their sequences in order, as inclusive ranges.
+        runs: Vec<(u64, u64)>,
+        /// They are the entry's next messages all the same: to be moved on.
+        kept: bool,
+    },
+    /// Publishes of this session that the queue knew by their keys: confirmed,
+    /// and nothing else becomes of them.
+    Duplicate {
+        /// Whose.
+        session: Session,
+        /// Nothing below it will be sent again.
+        floor: u64,
+        /// Their sequences in order, as inclusive ranges.
+        runs: Vec<(u64, u64)>,
+    },
+    /// Messages with these keys were taken: they keep others out until then.
+    Keys {
+        /// Key, and time (ms).
+        keys: Vec<(Key, u64)>,
+        /// So many are remembered at most.
+        most: u32,
     },
     /// Gone for good.
     Settle {
@@ -123,7 +152,7 @@ impl Entry {
             records.push(Record::decode(&mut reader)?);
         }
         let published = records.iter().try_fold(0u64, |sum, record| match record {
-            Record::Publish { runs, .. } => runs
+            Record::Publish { runs, .. } | Record::Refuse { runs, kept: true, .. } => runs
                 .iter()
                 .try_fold(sum, |sum, (first, last)| last.checked_sub(*first)?.checked_add(1)?.checked_add(sum)),
             _ => Some(sum),
@@ -148,7 +177,7 @@ impl Entry {
     }
 
     /// Encodes the entry together with its messages, which must be as many as
-    /// its publish records name.
+    /// its publish records, and the refused ones that are kept, name.
     #[must_use]
     pub fn encode(
         position: Position,
@@ -335,6 +364,9 @@ const RETURN: u8 = 3;
 const HORIZON: u8 = 4;
 const END_SESSION: u8 = 5;
 const EPOCH_START: u8 = 6;
+const REFUSE: u8 = 7;
+const DUPLICATE: u8 = 8;
+const KEYS: u8 = 9;
 
 impl Record {
     fn encode(&self, out: &mut BytesMut) {
@@ -344,6 +376,28 @@ impl Record {
                 out.put_session(session);
                 out.put_varint(*floor);
                 put_runs(out, runs);
+            }
+            Self::Refuse { session, floor, runs, kept } => {
+                out.put_u8(REFUSE);
+                out.put_session(session);
+                out.put_varint(*floor);
+                put_runs(out, runs);
+                out.put_u8(u8::from(*kept));
+            }
+            Self::Duplicate { session, floor, runs } => {
+                out.put_u8(DUPLICATE);
+                out.put_session(session);
+                out.put_varint(*floor);
+                put_runs(out, runs);
+            }
+            Self::Keys { keys, most } => {
+                out.put_u8(KEYS);
+                out.put_varint(u64::from(*most));
+                out.put_varint(keys.len() as u64);
+                for (key, until) in keys {
+                    out.put_varint(*until);
+                    out.put_u128_le(*key);
+                }
             }
             Self::Settle { reason, ranges } => {
                 out.put_u8(SETTLE);
@@ -376,6 +430,23 @@ impl Record {
     fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(match from.u8()? {
             PUBLISH => Self::Publish { session: from.session()?, floor: from.varint()?, runs: runs(from)? },
+            REFUSE => Self::Refuse {
+                session: from.session()?,
+                floor: from.varint()?,
+                runs: runs(from)?,
+                kept: from.u8()? != 0,
+            },
+            DUPLICATE => Self::Duplicate { session: from.session()?, floor: from.varint()?, runs: runs(from)? },
+            KEYS => {
+                let most = u32::try_from(from.varint()?).map_err(|_| Malformed("count too large"))?;
+                let count = from.count(17)?;
+                let mut keys = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let until = from.varint()?;
+                    keys.push((from.u128()?, until));
+                }
+                Self::Keys { keys, most }
+            }
             SETTLE => Self::Settle { reason: reason(from.u8()?)?, ranges: runs(from)? },
             RETURN => {
                 let count = from.count(2)?;
@@ -474,7 +545,11 @@ mod tests {
         let leader = session(0).process;
         let records = vec![
             Record::EpochStart { leader },
-            Record::Publish { session: session(1), floor: 3, runs: vec![(3, 4), (9, 9)] },
+            Record::Publish { session: session(1), floor: 3, runs: vec![(3, 4)] },
+            Record::Refuse { session: session(1), floor: 3, runs: vec![(9, 9)], kept: true },
+            Record::Refuse { session: session(2), floor: 3, runs: vec![(7, 9)], kept: false },
+            Record::Duplicate { session: session(2), floor: 3, runs: vec![(10, 10)] },
+            Record::Keys { keys: vec![(u128::MAX - 1, 12), (7, 1_700_000_000_000)], most: 9 },
             Record::Settle { reason: SettleReason::Purged, ranges: vec![(0, 99), (120, 120)] },
             Record::Return { offsets: vec![(Offset(100), 1), (Offset(101), 7)] },
             Record::Horizon(Offset(130)),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::message::{Message, MirrorMessage, SettleReason};
 use crate::record::{self, Entry, Record, push_run};
-use crate::step::{Action, Committed, Event, Proposal, Write};
+use crate::step::{Action, Committed, Event, Proposal, Terms, Write};
 use crate::types::{
     Assignment, Boot, Clock, Epoch, Incarnation, Index, Moment, NodeId, Offset, Position, Process, QueueId, Session,
     Version,
@@ -52,7 +52,8 @@ fn message(sequence: u64) -> (u64, Message) {
 }
 
 fn publish(floor: u64, prev: u64, sequences: &[u64]) -> Proposal {
-    Proposal::Publish { session: session(), floor, prev, messages: sequences.iter().copied().map(message).collect() }
+    let messages = sequences.iter().copied().map(message).collect();
+    Proposal::Publish { session: session(), floor, prev, messages, terms: None }
 }
 
 /// An entry as another leader would have sent it.
@@ -527,6 +528,70 @@ fn an_entry_is_never_earlier_than_the_one_before() {
     let told = bench.persist();
     assert_eq!(committed(&told).iter().map(|told| told.time).collect::<Vec<_>>(), [1_000, 1_000, 1_700, 1_700]);
     assert_eq!(bench.replica.ledger().time(), 1_700);
+}
+
+/// §4.8: what was refused stays refused, by the next leader too.
+#[test]
+fn what_there_was_no_room_for_stays_refused() {
+    let mut leader = Bench::leader(&[A], 1);
+    let on_terms = |proposal: Proposal, keep: bool| match proposal {
+        Proposal::Publish { session, floor, prev, messages, .. } => {
+            let terms = Some(Box::new(Terms { room: Some((1, 100)), keep, ..Terms::default() }));
+            Proposal::Publish { session, floor, prev, messages, terms }
+        }
+        other => other,
+    };
+    leader.propose(on_terms(publish(1, 0, &[1, 2]), false));
+    let told = leader.persist();
+    let told = committed(&told);
+    assert_eq!(told[0].confirmed, [(session(), vec![(1, 1)])]);
+    assert_eq!(told[0].refused, [(session(), vec![(2, 2)])]);
+    // Elected again, it knows: room or not.
+    leader.step(assigned(2, 2, process(A), &[A], 1));
+    leader.persist();
+    let answers = leader.propose(publish(1, 0, &[1, 2, 3]));
+    let repeated = Action::Repeated { session: session(), confirmed: vec![(1, 1)], refused: vec![(2, 2)] };
+    assert!(answers.contains(&repeated), "{answers:?}");
+    leader.persist();
+    // One that is kept is a message, but not of the queue's.
+    leader.propose(on_terms(publish(1, 3, &[4, 5]), true));
+    leader.persist();
+    let ledger = leader.replica.ledger();
+    assert_eq!((ledger.live().len(), ledger.doomed().len(), ledger.doomed().first()), (4, 1, Some(3)));
+}
+
+/// A key keeps others out while it holds, before its message is committed and
+/// after it is gone, and says so to their publishers as if they were taken.
+#[test]
+fn what_is_known_by_its_key_is_confirmed_and_not_taken() {
+    let mut leader = Bench::leader(&[A], 1);
+    let mut sequence = 0;
+    let mut publish_key = |leader: &mut Bench, key: u128| {
+        sequence += 1;
+        let terms = Terms { keys: vec![Some((key, 500))], most_keys: 9, ..Terms::default() };
+        leader.propose(Proposal::Publish {
+            session: session(),
+            floor: 1,
+            prev: sequence - 1,
+            messages: vec![message(sequence)],
+            terms: Some(Box::new(terms)),
+        });
+    };
+    publish_key(&mut leader, 7);
+    publish_key(&mut leader, 7);
+    publish_key(&mut leader, 8);
+    let told = leader.persist();
+    assert_eq!(committed(&told).iter().map(|told| told.confirmed.len()).sum::<usize>(), 3, "all are confirmed");
+    assert_eq!(leader.replica.ledger().live().len(), 2, "and one was known");
+    leader.propose(Proposal::Settle { offsets: vec![Offset(0)], reason: SettleReason::Purged });
+    leader.persist();
+    publish_key(&mut leader, 7);
+    leader.persist();
+    assert_eq!(leader.replica.ledger().live().len(), 1, "it outlives its message");
+    leader.wall += 500;
+    publish_key(&mut leader, 7);
+    leader.persist();
+    assert_eq!(leader.replica.ledger().live().len(), 2, "and not its time");
 }
 
 /// §4.8 †: a session leaves the table by a record only.

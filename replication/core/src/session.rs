@@ -15,6 +15,8 @@ use crate::types::Session;
 pub struct Taken {
     floor: u64,
     taken: RangeSet,
+    /// The highest that was refused.
+    refused: u64,
 }
 
 /// What is known of one sequence.
@@ -34,7 +36,7 @@ impl Taken {
     /// The highest sequence that was taken, refused or given up.
     #[must_use]
     pub fn highest(&self) -> u64 {
-        self.taken.last().unwrap_or(0).max(self.floor.saturating_sub(1))
+        self.taken.last().unwrap_or(0).max(self.floor.saturating_sub(1)).max(self.refused)
     }
 
     /// What is known of this sequence.
@@ -104,6 +106,14 @@ impl SessionTable {
         }
     }
 
+    /// A record of refusals: idempotent in the same way.
+    pub(crate) fn refuse(&mut self, session: Session, floor: u64, runs: &[(u64, u64)]) {
+        let taken = self.enter(session, floor);
+        for &(_, last) in runs {
+            taken.refuse(last);
+        }
+    }
+
     /// The only way out of the table is a record (§4.8).
     pub(crate) fn end(&mut self, session: &Session) {
         self.sessions.remove(session);
@@ -115,6 +125,7 @@ impl SessionTable {
             out.put_session(session);
             out.put_varint(taken.floor);
             taken.taken.encode(out);
+            out.put_varint(taken.refused);
         }
     }
 
@@ -122,7 +133,7 @@ impl SessionTable {
         let mut table = Self::default();
         for _ in 0..from.count(30)? {
             let session = from.session()?;
-            let taken = Taken { floor: from.varint()?, taken: RangeSet::decode(from)? };
+            let taken = Taken { floor: from.varint()?, taken: RangeSet::decode(from)?, refused: from.varint()? };
             table.sessions.insert(session, taken);
         }
         Ok(table)
@@ -130,6 +141,11 @@ impl SessionTable {
 }
 
 impl Taken {
+    /// The sequence was refused: it, and what lies below and is not in the set.
+    pub(crate) fn refuse(&mut self, sequence: u64) {
+        self.refused = self.refused.max(sequence);
+    }
+
     /// Puts the inclusive range into the set, as far as it is not given up.
     pub(crate) fn take(&mut self, first: u64, last: u64) {
         self.taken.insert(first.max(self.floor)..last.saturating_add(1));
@@ -162,6 +178,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_refused_last_stays_refused() {
+        let mut table = SessionTable::default();
+        table.publish(session(), 1, &[(1, 2)]);
+        table.refuse(session(), 1, &[(3, 4)]);
+        let taken = table.get(&session()).unwrap();
+        assert_eq!((taken.look_up(4), taken.look_up(5), taken.highest()), (Sequence::Refused, Sequence::New, 4));
+    }
+
+    #[test]
     fn a_floor_above_everything_leaves_nothing_but_itself() {
         let mut table = SessionTable::default();
         table.publish(session(), 1, &[(1, 5)]);
@@ -186,6 +211,7 @@ mod tests {
     fn the_table_comes_back_from_its_bytes() {
         let mut table = SessionTable::default();
         table.publish(session(), 2, &[(3, 5), (7, 9)]);
+        table.refuse(session(), 2, &[(11, 12)]);
         let mut bytes = BytesMut::new();
         table.encode(&mut bytes);
         assert_eq!(SessionTable::decode(&mut Reader::new(&bytes)).unwrap(), table);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::keys::Key;
 use crate::message::{Message, MirrorMessage, SettleReason};
 use crate::types::{Assignment, Index, NodeId, Offset, Process, Session};
 
@@ -63,6 +64,8 @@ pub enum Proposal {
         prev: u64,
         /// Sequences and messages.
         messages: Vec<(u64, Message)>,
+        /// On what terms new ones are taken; without any all are.
+        terms: Option<Box<Terms>>,
     },
     /// Final for these offsets.
     Settle {
@@ -87,6 +90,20 @@ pub enum Proposal {
     Horizon(Offset),
     /// The session is over.
     EndSession(Session),
+}
+
+/// What a queue with limits, or one that knows its messages by keys, says to new
+/// messages (§4.8). It is only asked of those that are new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// So many messages may come, and bytes of bodies; the others are refused.
+    pub room: Option<(u64, u64)>,
+    /// The refused ones are kept nonetheless, to be moved on.
+    pub keep: bool,
+    /// By message, if keys count: the key, and how long (ms) it keeps others out.
+    pub keys: Vec<Option<(Key, u64)>>,
+    /// So many keys are remembered at most.
+    pub most_keys: u32,
 }
 
 /// Out of a replica.
@@ -170,6 +187,8 @@ pub struct Committed {
     pub entry: Option<Bytes>,
     /// Whom to confirm: sessions with inclusive ranges of sequences.
     pub confirmed: Vec<(Session, Vec<(u64, u64)>)>,
+    /// Whom to tell that these were refused.
+    pub refused: Vec<(Session, Vec<(u64, u64)>)>,
     /// Offsets settled for good, only those that were live, as ranges: one entry
     /// may end a million.
     pub settled: Vec<Range<u64>>,

@@ -1,10 +1,11 @@
 //! The leader side of a queue: words of entry nodes in, proposals for the log
 //! and words for entry nodes out; and what commits, carried into the queue.
-//! What comes in, what stands ready to go out, what moves on, what was asked, and
-//! who has gone are kept apart (`intake`, `supply`, `moves`, `questions`,
+//! What is let in, what comes in, what stands ready to go out, what moves on, what was asked, and
+//! who has gone are kept apart (`gate`, `intake`, `supply`, `moves`, `questions`,
 //! `departed`); what the rules of the queue demand is in `ruling`.
 
 mod departed;
+mod gate;
 mod intake;
 mod log;
 mod moves;
@@ -33,6 +34,7 @@ use crate::settings::Settings;
 use crate::takeover::{Takeover, Waits};
 use crate::world::World;
 use departed::Departed;
+use gate::Gate;
 use intake::Intake;
 pub(crate) use log::Log;
 use moves::Moves;
@@ -50,6 +52,7 @@ pub(crate) struct Leader {
     /// Made when the inherited log is committed.
     queue: Option<Queue<ConsumerKey>>,
     intake: Intake,
+    gate: Gate,
     pub(crate) supply: Supply,
     pub(crate) moves: Moves,
     /// From here on messages became ready in this turn: who waits for them gets
@@ -93,6 +96,7 @@ impl Leader {
             rules,
             takeover,
             queue: None,
+            gate: Gate::default(),
             supply: Supply::default(),
             moves: Moves::default(),
             fresh: u64::MAX,
@@ -187,7 +191,13 @@ impl Leader {
     pub(crate) fn word(&mut self, from: Process, word: ToLeader, log: &mut Log<'_>, world: &World<'_>) {
         match word {
             ToLeader::Publish { session, floor, prev, messages } => {
-                log.propose(Proposal::Publish { session, floor, prev, messages });
+                let terms = self.terms(&messages, log);
+                let weighs = self.weighs_publishes();
+                let bodies = if weighs { messages.iter().map(|(_, m)| m.body.len() as u64).sum() } else { 0 };
+                log.propose(Proposal::Publish { session, floor, prev, messages, terms });
+                if weighs {
+                    self.gate.proposed(log.replica.next_offset().0, bodies);
+                }
             }
             ToLeader::EndSession { session } => {
                 if log.ledger().sessions().get(&session).is_some() {
@@ -393,6 +403,7 @@ impl Leader {
             weights,
             entry,
             confirmed,
+            refused,
             settled,
             returned,
             ignored,
@@ -403,6 +414,10 @@ impl Leader {
             self.totals.0 += ranges.iter().map(|(first, last)| last - first + 1).sum::<u64>();
             self.outboxes.to(session.process).confirm(session, ranges);
         }
+        for (session, ranges) in refused {
+            self.outboxes.to(session.process).refuse(session, ranges);
+        }
+        self.gate.committed(ledger.next_offset().0);
         self.questions.committed(index);
         let Some(queue) = &mut self.queue else {
             if index >= self.takeover.inherited {
@@ -523,6 +538,7 @@ impl Leader {
         while let Some((from, question)) = self.questions.due() {
             self.answer(from, question, log);
         }
+        self.turn_away(log);
         self.expire(self.fresh, log, world);
         if self.rules.kind != Kind::Delayed {
             if let Some(queue) = &self.queue

@@ -59,18 +59,38 @@ fn arguments_are_checked_when_a_queue_is_made() {
         ("x-queue-version", Value::I32(-1), "{value_negative,-1}"),
         ("x-queue-version", Value::text("2"), "\"expected integer, got longstr\""),
         ("x-queue-leader-locator", Value::text("there"), "invalid_queue_locator_arg"),
-        ("x-message-ttl", Value::I32(1), "not supported yet"),
-        ("x-expires", Value::I32(1), "not supported yet"),
-        ("x-max-length", Value::I32(1), "not supported yet"),
-        ("x-max-priority", Value::I32(1), "not supported yet"),
-        ("x-dead-letter-exchange", Value::text("d"), "not supported yet"),
-        ("x-single-active-consumer", Value::Bool(true), "not supported yet"),
-        ("x-delivery-limit", Value::I32(1), "not supported yet"),
+        ("x-message-ttl", Value::I32(-1), "{value_negative,-1}"),
+        ("x-message-ttl", Value::text("a"), "\"expected integer, got longstr\""),
+        ("x-message-ttl", Value::I64(315_360_000_001), "{value_too_large,315360000001}"),
+        ("x-expires", Value::I32(0), "{value_zero,0}"),
+        ("x-expires", Value::Bool(true), "\"expected integer, got bool\""),
+        ("x-max-length", Value::I32(-1), "{value_negative,-1}"),
+        ("x-max-length-bytes", Value::text("a"), "\"expected integer, got longstr\""),
+        ("x-max-priority", Value::I32(256), "{max_value_exceeded,256}"),
+        ("x-overflow", Value::text("a"), "invalid_overflow"),
+        ("x-overflow", Value::I32(1), "{unacceptable_type,signedint}"),
+        ("x-single-active-consumer", Value::text("true"), "{unacceptable_type,longstr}"),
+        ("x-dead-letter-routing-key", Value::text("k"), "routing_key_but_no_dlx_defined"),
+        ("x-dead-letter-routing-key", Value::I32(1), "{unacceptable_type,signedint}"),
     ];
     for (key, value, fault) in cases {
         let expected = format!("PRECONDITION_FAILED - invalid arg '{key}' for queue 'q' in vhost '/': {fault}");
         assert_eq!(world.refused(Command::DeclareQueue(with(key, value))), expected);
     }
+    for (quorum, key) in
+        [(false, "x-delivery-limit"), (false, "x-max-age"), (true, "x-max-priority"), (true, "x-queue-mode")]
+    {
+        let mut declare = with(key, Value::I32(1));
+        let kind = if quorum { "quorum" } else { "classic" };
+        declare.arguments.insert("x-queue-type".into(), Value::text(kind));
+        let expected = format!(
+            "PRECONDITION_FAILED - invalid arg '{key}' for queue 'q' in vhost '/' of queue type rabbit_{kind}_queue"
+        );
+        assert_eq!(world.refused(Command::DeclareQueue(declare)), expected);
+    }
+    let text = world.refused(Command::DeclareQueue(with("x-dead-letter-exchange", Value::I32(1))));
+    let expected = "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'";
+    assert_eq!(text, format!("PRECONDITION_FAILED - {expected}"));
     for (key, value) in
         [("x-queue-version", Value::U8(2)), ("x-ha-policy", Value::text("all")), ("anything", Value::Void)]
     {

@@ -58,7 +58,7 @@ impl Publisher {
             self.pending.insert(sequence, message.clone());
             messages.push((sequence, message));
         }
-        Proposal::Publish { session: self.session, floor: self.floor(), prev, messages }
+        Proposal::Publish { session: self.session, floor: self.floor(), prev, messages, terms: None }
     }
 
     /// Everything from there on that nobody has answered.
@@ -67,7 +67,7 @@ impl Publisher {
         let first = messages.first()?.0;
         let before = self.pending.range(..first).next_back();
         let prev = before.map_or(first - 1, |(sequence, _)| *sequence);
-        Some(Proposal::Publish { session: self.session, floor: self.floor(), prev, messages })
+        Some(Proposal::Publish { session: self.session, floor: self.floor(), prev, messages, terms: None })
     }
 
     /// Whether this is news.

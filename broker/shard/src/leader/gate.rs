@@ -1,0 +1,117 @@
+//! What is let in: publishes that a queue has no room for, or knows already by
+//! the value of their header. The decision is made where sequences are looked up
+//! (§4.8), so that it is made once, and is a record like any other.
+
+use std::collections::VecDeque;
+
+use warren_amqp::{Properties, Value};
+use warren_queue::{Deduplicate, Overflow, Rules};
+use warren_replication::keys::Key;
+use warren_replication::message::Message;
+use warren_replication::step::Terms;
+
+use super::{Leader, Log};
+use warren_queue::Reason;
+
+/// What is on its way into the log.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// Bytes of bodies, and the offset at which they are committed.
+    bodies: VecDeque<(u64, u64)>,
+    bytes: u64,
+    /// Messages that were refused and kept are sorted out up to here.
+    sorted: u64,
+}
+
+impl Gate {
+    /// Publishes were proposed, after which the log ends here.
+    pub(super) fn proposed(&mut self, end: u64, bytes: u64) {
+        if self.bodies.back().is_none_or(|(last, _)| *last < end) {
+            self.bodies.push_back((end, bytes));
+            self.bytes += bytes;
+        }
+    }
+
+    /// Everything below this offset is committed.
+    pub(super) fn committed(&mut self, next: u64) {
+        while let Some((_, bytes)) = self.bodies.pop_front_if(|(end, _)| *end <= next) {
+            self.bytes -= bytes;
+        }
+    }
+}
+
+/// Whether publishes are refused by what is in the queue.
+fn refuses(rules: &Rules) -> bool {
+    rules.overflow != Overflow::DropHead && (rules.max_length.is_some() || rules.max_bytes.is_some())
+}
+
+impl Leader {
+    /// Whether it must be known how many bytes are on their way into the log.
+    pub(super) fn weighs_publishes(&self) -> bool {
+        refuses(&self.rules) && self.rules.max_bytes.is_some()
+    }
+
+    /// On what terms these publishes are taken.
+    pub(super) fn terms(&self, messages: &[(u64, Message)], log: &Log<'_>) -> Option<Box<Terms>> {
+        let refuses = refuses(&self.rules);
+        if !refuses && self.rules.deduplicate.is_none() {
+            return None;
+        }
+        let mut terms = Terms::default();
+        if refuses {
+            let ledger = log.ledger();
+            let ready = self.queue.as_ref().map_or(ledger.live().len(), |queue| queue.counts().ready);
+            let coming = log.replica.next_offset().0 - ledger.next_offset().0;
+            let bodies = self.queue.as_ref().map_or(0, |queue| queue.body_bytes()) + self.gate.bytes;
+            let room = |max: Option<u64>, used: u64| max.map_or(u64::MAX, |max| max.saturating_sub(used));
+            terms.room = Some((room(self.rules.max_length, ready + coming), room(self.rules.max_bytes, bodies)));
+            terms.keep = self.rules.overflow == Overflow::RejectPublishDeadLetter && self.rules.dead_letter.is_some();
+        }
+        if let Some(Deduplicate { window, values }) = self.rules.deduplicate {
+            terms.keys = messages.iter().map(|(_, message)| key(message).map(|key| (key, window))).collect();
+            terms.most_keys = values;
+        }
+        Some(Box::new(terms))
+    }
+
+    /// Refused messages that were kept move on.
+    pub(super) fn turn_away(&mut self, log: &mut Log<'_>) {
+        let Some(queue) = &mut self.queue else { return };
+        if log.ledger().doomed().is_empty() {
+            return;
+        }
+        let mut dead = Vec::new();
+        for offset in log.ledger().doomed().iter_from(self.gate.sorted).flatten() {
+            if self.intake.awaits(offset) {
+                break;
+            }
+            self.gate.sorted = offset + 1;
+            if queue.doom(offset) {
+                dead.push(offset);
+            }
+        }
+        self.bury(dead, Reason::MaxLength, log);
+    }
+}
+
+/// What a message is known by: a hash of the value of `x-deduplication-header`.
+/// It is in the log, so it must never change.
+fn key(message: &Message) -> Option<Key> {
+    let properties = Properties::parse(&message.properties).ok()?;
+    Some(match properties.headers()?.get("x-deduplication-header")? {
+        Value::LongStr(text) => hash(b'S', &text),
+        Value::Void => return None,
+        Value::Bool(truth) => hash(b't', &[u8::from(truth)]),
+        other => match other.as_i64() {
+            Some(number) => hash(b'l', &number.to_le_bytes()),
+            None => hash(b'?', format!("{other:?}").as_bytes()),
+        },
+    })
+}
+
+/// FNV-1a of 128 bits.
+fn hash(kind: u8, bytes: &[u8]) -> Key {
+    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    std::iter::once(&kind).chain(bytes).fold(BASIS, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
+}

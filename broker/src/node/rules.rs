@@ -1,0 +1,92 @@
+//! A queue's rules, compiled from what the catalog has of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use warren_membership::catalog::{Arguments, Queue, Value, streams};
+use warren_queue::{DeadLetter, Deduplicate, Kind, Overflow, Rules};
+
+/// So many values are remembered if nobody says how many.
+const VALUES: u32 = 1_000_000;
+
+/// What a queue does beside keeping messages in order. The catalog has checked
+/// the arguments when it was declared; what is no sense is as if not there.
+pub(super) fn rules(queue: &Queue) -> Arc<Rules> {
+    Arc::new(of_arguments(&queue.arguments))
+}
+
+fn of_arguments(arguments: &Arguments) -> Rules {
+    let text = |key: &str| match arguments.get(key) {
+        Some(Value::Text(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let word = |key: &str| arguments.get(key).and_then(Value::as_str);
+    let number = |key: &str| arguments.get(key).and_then(Value::as_integer).and_then(|n| u64::try_from(n).ok());
+    let flag = |key: &str| matches!(arguments.get(key), Some(Value::Bool(true)));
+    let kind = if streams::is_stream(arguments) {
+        Kind::Stream { max_age: word("x-max-age").and_then(streams::parse_age) }
+    } else {
+        Kind::Queue
+    };
+    let quorum = word("x-queue-type") == Some("quorum");
+    let delivery_limit = number("x-delivery-limit").map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    Rules {
+        kind,
+        message_ttl: number("x-message-ttl"),
+        expires: number("x-expires"),
+        max_length: number("x-max-length"),
+        max_bytes: number("x-max-length-bytes"),
+        overflow: match word("x-overflow") {
+            Some("reject-publish") => Overflow::RejectPublish,
+            Some("reject-publish-dlx") => Overflow::RejectPublishDeadLetter,
+            _ => Overflow::DropHead,
+        },
+        dead_letter: text("x-dead-letter-exchange")
+            .map(|exchange: Bytes| DeadLetter { exchange, routing_key: text("x-dead-letter-routing-key") }),
+        max_priority: number("x-max-priority").map_or(0, |priority| u8::try_from(priority).unwrap_or(u8::MAX)),
+        single_active: flag("x-single-active-consumer"),
+        delivery_limit,
+        counted: quorum || delivery_limit.is_some(),
+        deduplicate: flag("x-message-deduplication").then(|| Deduplicate {
+            window: number("x-cache-ttl").unwrap_or(u64::MAX),
+            values: number("x-cache-size").and_then(|n| u32::try_from(n).ok()).unwrap_or(VALUES),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_become_rules() {
+        assert_eq!(of_arguments(&Arguments::new()), Rules::default());
+        let arguments = Arguments::from([
+            ("x-message-ttl".to_owned(), Value::I32(5)),
+            ("x-max-priority".to_owned(), Value::U8(9)),
+            ("x-overflow".to_owned(), Value::text("reject-publish")),
+            ("x-dead-letter-exchange".to_owned(), Value::text("")),
+            ("x-single-active-consumer".to_owned(), Value::Bool(true)),
+            ("x-max-length".to_owned(), Value::text("no number")),
+        ]);
+        let rules = Rules {
+            message_ttl: Some(5),
+            max_priority: 9,
+            overflow: Overflow::RejectPublish,
+            dead_letter: Some(DeadLetter { exchange: Bytes::new(), routing_key: None }),
+            single_active: true,
+            ..Rules::default()
+        };
+        assert_eq!(of_arguments(&arguments), rules);
+        let quorum = Arguments::from([
+            ("x-queue-type".to_owned(), Value::text("quorum")),
+            ("x-delivery-limit".to_owned(), Value::I64(3)),
+        ]);
+        assert_eq!(of_arguments(&quorum), Rules { delivery_limit: Some(3), counted: true, ..Rules::default() });
+        let stream = Arguments::from([
+            ("x-queue-type".to_owned(), Value::text("stream")),
+            ("x-max-age".to_owned(), Value::text("1m")),
+        ]);
+        assert_eq!(of_arguments(&stream).kind, Kind::Stream { max_age: Some(60_000) });
+    }
+}
