@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use warren_membership::catalog::{Arguments, Queue, Value, streams};
 use warren_queue::{DeadLetter, Deduplicate, Kind, Overflow, Rules};
+use warren_replication::plan::{self, Limits};
 
 /// So many values are remembered if nobody says how many.
 const VALUES: u32 = 1_000_000;
@@ -12,10 +13,12 @@ const VALUES: u32 = 1_000_000;
 /// What a queue does beside keeping messages in order. The catalog has checked
 /// the arguments when it was declared; what is no sense is as if not there.
 pub(super) fn rules(queue: &Queue) -> Arc<Rules> {
-    Arc::new(of_arguments(&queue.arguments))
+    Arc::new(compile(&queue.arguments, &queue.plan.limits))
 }
 
-fn of_arguments(arguments: &Arguments) -> Rules {
+/// As RabbitMQ does it: of two numbers the lower one holds, of anything else what
+/// the queue was declared with.
+fn compile(arguments: &Arguments, policy: &Limits) -> Rules {
     let text = |key: &str| match arguments.get(key) {
         Some(Value::Text(text)) => Some(text.clone()),
         _ => None,
@@ -29,20 +32,24 @@ fn of_arguments(arguments: &Arguments) -> Rules {
         Kind::Queue
     };
     let quorum = word("x-queue-type") == Some("quorum");
-    let delivery_limit = number("x-delivery-limit").map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    let lower = |key: &str, policy: Option<u64>| number(key).into_iter().chain(policy).min();
+    let policy_text = |text: &Option<String>| text.as_ref().map(|text| Bytes::copy_from_slice(text.as_bytes()));
+    let delivery_limit = lower("x-delivery-limit", policy.delivery_limit.map(u64::from));
+    let delivery_limit = delivery_limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    let routing_key = text("x-dead-letter-routing-key").or_else(|| policy_text(&policy.dead_letter_routing_key));
+    let exchange = text("x-dead-letter-exchange").or_else(|| policy_text(&policy.dead_letter_exchange));
     Rules {
         kind,
-        message_ttl: number("x-message-ttl"),
-        expires: number("x-expires"),
-        max_length: number("x-max-length"),
-        max_bytes: number("x-max-length-bytes"),
-        overflow: match word("x-overflow") {
+        message_ttl: lower("x-message-ttl", policy.message_ttl),
+        expires: lower("x-expires", policy.expires),
+        max_length: lower("x-max-length", policy.max_length),
+        max_bytes: lower("x-max-length-bytes", policy.max_length_bytes),
+        overflow: match word("x-overflow").or(policy.overflow.map(plan::Overflow::as_str)) {
             Some("reject-publish") => Overflow::RejectPublish,
             Some("reject-publish-dlx") => Overflow::RejectPublishDeadLetter,
             _ => Overflow::DropHead,
         },
-        dead_letter: text("x-dead-letter-exchange")
-            .map(|exchange: Bytes| DeadLetter { exchange, routing_key: text("x-dead-letter-routing-key") }),
+        dead_letter: exchange.map(|exchange| DeadLetter { exchange, routing_key }),
         max_priority: number("x-max-priority").map_or(0, |priority| u8::try_from(priority).unwrap_or(u8::MAX)),
         single_active: flag("x-single-active-consumer"),
         delivery_limit,
@@ -60,6 +67,7 @@ mod tests {
 
     #[test]
     fn arguments_become_rules() {
+        let of_arguments = |arguments: &Arguments| compile(arguments, &Limits::default());
         assert_eq!(of_arguments(&Arguments::new()), Rules::default());
         let arguments = Arguments::from([
             ("x-message-ttl".to_owned(), Value::I32(5)),
@@ -88,5 +96,26 @@ mod tests {
             ("x-max-age".to_owned(), Value::text("1m")),
         ]);
         assert_eq!(of_arguments(&stream).kind, Kind::Stream { max_age: Some(60_000) });
+    }
+
+    #[test]
+    fn a_policy_lowers_numbers_and_says_what_the_arguments_do_not() {
+        let policy = Limits {
+            message_ttl: Some(9),
+            max_length: Some(3),
+            overflow: Some(plan::Overflow::RejectPublish),
+            dead_letter_exchange: Some("policy's".to_owned()),
+            dead_letter_routing_key: Some("key".to_owned()),
+            ..Limits::default()
+        };
+        let arguments = Arguments::from([
+            ("x-message-ttl".to_owned(), Value::I32(5)),
+            ("x-max-length".to_owned(), Value::I32(5)),
+            ("x-dead-letter-exchange".to_owned(), Value::text("own")),
+        ]);
+        let rules = compile(&arguments, &policy);
+        assert_eq!((rules.message_ttl, rules.max_length, rules.overflow), (Some(5), Some(3), Overflow::RejectPublish));
+        let (exchange, routing_key) = (Bytes::from_static(b"own"), Some(Bytes::from_static(b"key")));
+        assert_eq!(rules.dead_letter, Some(DeadLetter { exchange, routing_key }));
     }
 }
