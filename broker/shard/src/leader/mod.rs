@@ -540,15 +540,13 @@ impl Leader {
         }
         self.turn_away(log);
         self.expire(self.fresh, log, world);
-        if self.rules.kind != Kind::Delayed {
-            if let Some(queue) = &self.queue
-                && (queue.has_room() || self.questions.has_gets())
-            {
-                self.supply.raise_horizon(queue, log, world.settings);
-            }
-            self.serve_gets(log, budget);
-            self.deliver(log, budget);
+        if let Some(queue) = &self.queue
+            && (queue.has_room() || self.questions.has_gets())
+        {
+            self.supply.raise_horizon(queue, log, world.settings);
         }
+        self.serve_gets(log, budget);
+        self.deliver(log, budget);
         self.fresh = u64::MAX;
         self.expire(self.fresh, log, world);
         self.shorten(log);
@@ -559,8 +557,9 @@ impl Leader {
 
     fn serve_gets(&mut self, log: &Log<'_>, budget: &mut Budget) {
         let Some(queue) = &mut self.queue else { return };
+        let delayed = self.rules.kind == Kind::Delayed;
         while let Some(key) = self.questions.first_get() {
-            let word = match self.supply.next(queue, budget) {
+            let word = match if delayed { None } else { self.supply.next(queue, budget) } {
                 Some((offset, message)) => {
                     let count = log.ledger().count(offset);
                     let Some(got) = queue.get(key, weight(&message), count) else { return };
@@ -570,7 +569,7 @@ impl Leader {
                     ToEntry::Got { delivery, ready: queue.counts().ready }
                 }
                 // Ready, but above the horizon, or its body is yet to be read.
-                None if queue.first_ready().is_some() => return,
+                None if !delayed && queue.first_ready().is_some() => return,
                 None => ToEntry::Empty { key, ready: 0 },
             };
             self.questions.got();
@@ -580,7 +579,8 @@ impl Leader {
 
     fn deliver(&mut self, log: &Log<'_>, budget: &mut Budget) {
         let Some(queue) = &mut self.queue else { return };
-        while queue.has_room() {
+        // The delayed are nobody's until they have moved on.
+        while queue.has_room() && self.rules.kind != Kind::Delayed {
             let Some((offset, message)) = self.supply.next(queue, budget) else { return };
             let count = log.ledger().count(offset);
             let Some(given) = queue.deliver(weight(&message), count) else { return };
