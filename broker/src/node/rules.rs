@@ -13,6 +13,9 @@ const VALUES: u32 = 1_000_000;
 /// What a queue does beside keeping messages in order. The catalog has checked
 /// the arguments when it was declared; what is no sense is as if not there.
 pub(super) fn rules(queue: &Queue) -> Arc<Rules> {
+    if queue.waiting_room_of.is_some() {
+        return Arc::new(Rules { kind: Kind::Delayed, ..Rules::default() });
+    }
     Arc::new(compile(&queue.arguments, &queue.plan.limits))
 }
 
