@@ -370,7 +370,7 @@ def deleted_and_declared_again_is_empty(t: Trial):
 
 @case
 def a_full_virtual_host(t: Trial):
-    channel = t.channel(vhost="narrow")
+    channel = t.channel(vhost="shallow")
     for number in range(2):
         yield f"queue {number}", channel.call("queue.declare", queue=t.name(f"q{number}"), durable=True)
     yield "one more", channel.call("queue.declare", queue=t.name("q2"), durable=True)
