@@ -35,6 +35,9 @@ pub mod batch;
 mod closing;
 pub mod context;
 pub mod fault;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod fuzzing;
 mod handshake;
 pub mod outbox;
 pub mod ports;
