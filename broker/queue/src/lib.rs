@@ -14,6 +14,7 @@ mod lanes;
 mod queue;
 mod ready;
 mod rules;
+pub mod stream;
 mod timetable;
 
 pub use consumers::{ExclusiveUse, Options, Window};

@@ -49,6 +49,7 @@ pub(crate) fn encode(queue: QueueId, log: &Log, ledger: &Ledger) -> Bytes {
         out.put_position(*position);
     }
     log.marks().up_to(index).encode(&mut out);
+    out.put_varint(log.applied_bytes());
     ledger.encode(&mut out);
     let crc = crc32c::crc32c(&out[4..]).to_le_bytes();
     out[..4].copy_from_slice(&crc);
@@ -72,6 +73,8 @@ pub(crate) struct Checkpoint {
     pub(crate) history: Vec<Position>,
     /// Where offsets lie in the log, sparse.
     pub(crate) marks: Marks,
+    /// Bytes of log up to the ledger's index, counted as in `marks`.
+    pub(crate) bytes: u64,
     /// The state; its index is the checkpoint's.
     pub(crate) ledger: Ledger,
 }
@@ -102,6 +105,7 @@ impl Checkpoint {
             history.push(position);
         }
         let marks = Marks::decode(&mut from)?;
+        let bytes = from.varint()?;
         let ledger = Ledger::decode(&mut from)?;
         if from.remaining() > 0 {
             return Err(CheckpointError::Malformed("bytes left over"));
@@ -116,13 +120,16 @@ impl Checkpoint {
         if !known(base) || !known(ledger.applied()) {
             return Err(CheckpointError::Malformed("positions are not in the epoch history"));
         }
-        Ok(Self { base, base_offset, history, marks, ledger })
+        if marks.last_bytes() > bytes {
+            return Err(CheckpointError::Malformed("marks beyond the bytes of the log"));
+        }
+        Ok(Self { base, base_offset, history, marks, bytes, ledger })
     }
 
     /// The log (empty after the checkpoint's index) and the ledger.
     pub(crate) fn open(self) -> (Log, Ledger) {
         let end = (self.ledger.applied(), self.ledger.next_offset(), self.ledger.time());
-        let log = Log::from_checkpoint(self.base, self.base_offset, self.history, self.marks, end);
+        let log = Log::from_checkpoint(self.base, self.base_offset, self.history, self.marks, end, self.bytes);
         (log, self.ledger)
     }
 }
@@ -134,6 +141,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::log::Mark;
     use crate::types::Epoch;
 
     fn at(epoch: u64, index: u64) -> Position {
@@ -142,12 +150,13 @@ mod tests {
 
     fn sample() -> Checkpoint {
         let mut marks = Marks::default();
-        marks.push(Offset(3), Index(6));
+        marks.push(Mark { offset: Offset(3), index: Index(6), bytes: 50, time: 5 });
         Checkpoint {
             base: at(1, 5),
             base_offset: Offset(3),
             history: vec![at(1, 1), at(4, 7)],
             marks,
+            bytes: 70,
             ledger: Ledger::default().at_base(at(4, 9), Offset(12)),
         }
     }

@@ -3,6 +3,7 @@
 //! The entries themselves are in the store.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
@@ -15,6 +16,8 @@ use crate::types::{Index, Offset, Position};
 pub(crate) struct Pending {
     pub(crate) entry: Entry,
     pub(crate) body: Body,
+    /// Bytes of log up to its end.
+    end: u64,
 }
 
 /// What is kept of an unapplied entry beside its records.
@@ -53,6 +56,10 @@ pub(crate) struct Log {
     next_offset: Offset,
     /// The latest time of an entry.
     time: u64,
+    /// Bytes of all entries up to the last, and up to the last one applied; from
+    /// some point on, only differences mean anything.
+    bytes: u64,
+    applied_bytes: u64,
     /// The first position of each epoch that has entries, from index 1 on.
     history: Vec<Position>,
     marks: Marks,
@@ -73,8 +80,10 @@ impl Log {
         history: Vec<Position>,
         marks: Marks,
         (last, next_offset, time): (Position, Offset, u64),
+        bytes: u64,
     ) -> Self {
-        Self { base, base_offset, last, next_offset, time, history, marks, ..Self::default() }
+        let (applied_bytes, default) = (bytes, Self::default());
+        Self { base, base_offset, last, next_offset, time, bytes, applied_bytes, history, marks, ..default }
     }
 
     pub(crate) fn base(&self) -> Position {
@@ -97,6 +106,11 @@ impl Log {
     /// The latest time of any entry that was ever in it: no later one is earlier.
     pub(crate) fn time(&self) -> u64 {
         self.time
+    }
+
+    /// Bytes of the entries up to the last one applied.
+    pub(crate) fn applied_bytes(&self) -> u64 {
+        self.applied_bytes
     }
 
     pub(crate) fn history(&self) -> &[Position] {
@@ -146,13 +160,15 @@ impl Log {
         self.last = entry.position;
         self.time = self.time.max(entry.time);
         if entry.messages > 0 {
-            self.marks.push(entry.first_offset, entry.position.index);
+            let (bytes, time) = (self.bytes, self.time);
+            self.marks.push(Mark { offset: entry.first_offset, index: entry.position.index, bytes, time });
             self.next_offset = self.next_offset.max(Offset(entry.offsets().end));
         }
         self.grown_bytes += bytes.len() as u64;
         self.grown_entries += 1;
         self.held += bytes.len();
-        self.pending.push_back(Pending { entry, body: Body::Whole(bytes) });
+        self.bytes += bytes.len() as u64;
+        self.pending.push_back(Pending { entry, body: Body::Whole(bytes), end: self.bytes });
     }
 
     /// Drops the entries from this index on; they are all unapplied.
@@ -171,6 +187,7 @@ impl Log {
             index => position_in(&self.history, Index(index)),
         };
         self.marks.truncate(from);
+        self.bytes = self.pending.back().map_or(self.applied_bytes, |pending| pending.end);
         self.next_offset =
             self.pending.back().map_or(applied_next_offset, |pending| Offset(pending.entry.offsets().end));
     }
@@ -191,6 +208,7 @@ impl Log {
         let pending = self.pending.pop_front()?;
         self.held -= pending.bytes().map_or(0, Bytes::len);
         self.dropped = self.dropped.saturating_sub(1);
+        self.applied_bytes = pending.end;
         Some(pending)
     }
 
@@ -210,14 +228,38 @@ impl Log {
 
     /// An entry at or before the one that holds the offset, after the base.
     pub(crate) fn locate(&self, offset: Offset) -> Index {
-        self.marks.locate(offset).map_or(Index(0), |(_, index)| index).max(self.base.index.next())
+        self.marks.locate(offset).map_or(Index(0), |mark| mark.index).max(self.base.index.next())
+    }
+
+    /// The log from the part on that holds the offset, in parts: the first offset
+    /// of each, bytes from there to the end, and when it begins.
+    pub(crate) fn parts(&self, from: Offset) -> impl Iterator<Item = (Offset, u64, u64)> {
+        let first = self.marks.marks.partition_point(|mark| mark.offset <= from).saturating_sub(1);
+        self.marks.marks.range(first..).map(|mark| (mark.offset, self.bytes - mark.bytes, mark.time))
+    }
+
+    /// The entries among which that of the offset is, if it is in the log.
+    pub(crate) fn around(&self, offset: Offset) -> Range<Index> {
+        self.between(self.marks.marks.partition_point(|mark| mark.offset <= offset))
+    }
+
+    /// The entries among which is the last one that is earlier than this, if one is.
+    pub(crate) fn around_time(&self, time: u64) -> Range<Index> {
+        self.between(self.marks.marks.partition_point(|mark| mark.time < time))
+    }
+
+    /// The entries before the nth mark, from the mark before it on.
+    fn between(&self, nth: usize) -> Range<Index> {
+        let index = |nth: usize| self.marks.marks.get(nth).map(|mark| mark.index);
+        let first = nth.checked_sub(1).and_then(index).unwrap_or_default().max(self.base.index.next());
+        first..index(nth).unwrap_or(self.last.index.next()).max(first)
     }
 
     /// Moves the base up to just before a mark at or before `offset`, but not
     /// beyond `limit`; returns the last index released, if any.
     pub(crate) fn release_before(&mut self, offset: Offset, limit: Index) -> Option<Index> {
-        let (first_offset, index) = self.marks.release_point(offset, limit)?;
-        self.release_to(Index(index.0 - 1), first_offset)
+        let mark = self.marks.release_point(offset, limit)?;
+        self.release_to(Index(mark.index.0 - 1), mark.offset)
     }
 
     /// Moves the base up to `index`, after which messages begin at `next_offset`.
@@ -249,10 +291,22 @@ pub(crate) fn position_in(history: &[Position], index: Index) -> Position {
 /// At most so many marks; beyond, every other one goes.
 const MARKS: usize = 2048;
 
-/// Sparse map from offsets to entries: ascending (first offset, index).
+/// An entry with messages, as far as the map has to know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Mark {
+    /// Its first message.
+    pub(crate) offset: Offset,
+    pub(crate) index: Index,
+    /// Bytes of the entries before it.
+    pub(crate) bytes: u64,
+    /// Its time.
+    pub(crate) time: u64,
+}
+
+/// Sparse map from offsets (and bytes, and times) to entries, ascending in all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Marks {
-    marks: VecDeque<(Offset, Index)>,
+    marks: VecDeque<Mark>,
     /// At least so many entries between two marks.
     stride: u64,
 }
@@ -264,11 +318,11 @@ impl Default for Marks {
 }
 
 impl Marks {
-    pub(crate) fn push(&mut self, first_offset: Offset, index: Index) {
-        if self.marks.back().is_some_and(|(_, last)| index.0 < last.0 + self.stride) {
+    pub(crate) fn push(&mut self, mark: Mark) {
+        if self.marks.back().is_some_and(|last| mark.index.0 < last.index.0 + self.stride) {
             return;
         }
-        self.marks.push_back((first_offset, index));
+        self.marks.push_back(mark);
         if self.marks.len() > MARKS {
             self.stride *= 2;
             let mut nth = 0;
@@ -280,27 +334,27 @@ impl Marks {
     }
 
     fn truncate(&mut self, from: Index) {
-        while self.marks.back().is_some_and(|(_, index)| *index >= from) {
+        while self.marks.back().is_some_and(|mark| mark.index >= from) {
             self.marks.pop_back();
         }
     }
 
     /// The last mark at or before the offset.
-    fn locate(&self, offset: Offset) -> Option<(Offset, Index)> {
-        let after = self.marks.partition_point(|(first, _)| *first <= offset);
+    fn locate(&self, offset: Offset) -> Option<Mark> {
+        let after = self.marks.partition_point(|mark| mark.offset <= offset);
         self.marks.get(after.checked_sub(1)?).copied()
     }
 
     /// The last mark at or before the offset whose entry is not beyond `limit + 1`.
-    fn release_point(&self, offset: Offset, limit: Index) -> Option<(Offset, Index)> {
-        let after = self.marks.partition_point(|(first, index)| *first <= offset && *index <= limit.next());
+    fn release_point(&self, offset: Offset, limit: Index) -> Option<Mark> {
+        let after = self.marks.partition_point(|mark| mark.offset <= offset && mark.index <= limit.next());
         self.marks.get(after.checked_sub(1)?).copied()
     }
 
     /// Forgets the marks of released entries. An emptied queue starts over
     /// with the finest stride.
     fn release(&mut self, through: Index) {
-        while self.marks.front().is_some_and(|(_, index)| *index <= through) {
+        while self.marks.front().is_some_and(|mark| mark.index <= through) {
             self.marks.pop_front();
         }
         if self.marks.is_empty() {
@@ -315,24 +369,36 @@ impl Marks {
         marks
     }
 
+    /// Bytes before the last mark's entry.
+    pub(crate) fn last_bytes(&self) -> u64 {
+        self.marks.back().map_or(0, |mark| mark.bytes)
+    }
+
     pub(crate) fn encode(&self, out: &mut BytesMut) {
         out.put_varint(self.stride);
         out.put_varint(self.marks.len() as u64);
-        let mut at = (Offset(0), Index(0));
+        let mut before = Mark::default();
         for mark in &self.marks {
-            out.put_varint(mark.0.0 - at.0.0);
-            out.put_varint(mark.1.0 - at.1.0);
-            at = *mark;
+            out.put_varint(mark.offset.0 - before.offset.0);
+            out.put_varint(mark.index.0 - before.index.0);
+            out.put_varint(mark.bytes - before.bytes);
+            out.put_varint(mark.time - before.time);
+            before = *mark;
         }
     }
 
     pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut marks = Self { marks: VecDeque::new(), stride: from.varint()?.max(1) };
-        let mut at = (0u64, 0u64);
-        for _ in 0..from.count(2)? {
-            at.0 = at.0.checked_add(from.varint()?).ok_or(Malformed("mark overflows"))?;
-            at.1 = at.1.checked_add(from.varint()?).ok_or(Malformed("mark overflows"))?;
-            marks.marks.push_back((Offset(at.0), Index(at.1)));
+        let mut at = Mark::default();
+        let add = |from: &mut Reader<'_>, to: u64| -> Result<u64, Malformed> {
+            to.checked_add(from.varint()?).ok_or(Malformed("mark overflows"))
+        };
+        for _ in 0..from.count(4)? {
+            at.offset = Offset(add(from, at.offset.0)?);
+            at.index = Index(add(from, at.index.0)?);
+            at.bytes = add(from, at.bytes)?;
+            at.time = add(from, at.time)?;
+            marks.marks.push_back(at);
         }
         Ok(marks)
     }
@@ -410,6 +476,44 @@ mod tests {
         assert_eq!(log.base().index.0, released.unwrap_or(0));
         assert!(log.locate(Offset(0)) > log.base().index);
         assert_eq!(log.base_offset().0, (log.base().index.0 + 1) * 10);
+    }
+
+    /// What a stream's retention and its readers go by.
+    #[test]
+    fn parts_know_bytes_and_times_also_after_a_checkpoint_and_a_truncation() {
+        let entry = |index: u64| Entry {
+            position: at(1, index),
+            first_offset: Offset(index * 10),
+            time: 1_000 * (index / 2),
+            messages: 10,
+            expiring: false,
+            records: Vec::new(),
+        };
+        let mut log = Log::default();
+        for index in 1..=6 {
+            log.push(entry(index), Bytes::from(vec![0; 100]));
+        }
+        log.truncate(Index(6), Offset(0));
+        assert_eq!(
+            log.parts(Offset(35)).collect::<Vec<_>>(),
+            [(Offset(30), 300, 1_000), (Offset(40), 200, 2_000), (Offset(50), 100, 2_000)]
+        );
+        assert_eq!((log.around(Offset(35)), log.around(Offset(500))), (Index(3)..Index(4), Index(5)..Index(6)));
+        assert_eq!(log.around_time(1_500), Index(3)..Index(4));
+        assert_eq!((log.around_time(0), log.around_time(9_999)), (Index(1)..Index(1), Index(5)..Index(6)));
+        for _ in 0..3 {
+            log.pop();
+        }
+        let mut out = BytesMut::new();
+        log.marks().up_to(Index(3)).encode(&mut out);
+        let marks = Marks::decode(&mut Reader::new(&out)).unwrap_or_default();
+        let end = (at(1, 3), Offset(40), 1_000);
+        let history = log.history().to_vec();
+        let mut again = Log::from_checkpoint(Position::default(), Offset(0), history, marks, end, log.applied_bytes());
+        for index in 4..=5 {
+            again.push(entry(index), Bytes::from(vec![0; 100]));
+        }
+        assert_eq!(again.parts(Offset(0)).collect::<Vec<_>>(), log.parts(Offset(0)).collect::<Vec<_>>());
     }
 
     #[test]

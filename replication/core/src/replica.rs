@@ -1,6 +1,7 @@
 //! One replica of one queue: gives each event to the role that it has, and
 //! changes the role as the applied catalog and the epochs heard of demand.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::leader::{Leader, Unfit};
@@ -327,6 +328,26 @@ impl Replica {
     #[must_use]
     pub fn locate(&self, offset: Offset) -> Index {
         self.own.log.locate(offset)
+    }
+
+    /// The log from the part on that holds the offset, in parts: the first offset
+    /// of each, bytes of log from there to the end, and when it begins. They are a
+    /// couple of thousand at most, however long the log.
+    pub fn parts(&self, from: Offset) -> impl Iterator<Item = (Offset, u64, u64)> {
+        self.own.log.parts(from)
+    }
+
+    /// The entries among which that of the offset is, if it is in the log.
+    #[must_use]
+    pub fn around(&self, offset: Offset) -> Range<Index> {
+        self.own.log.around(offset)
+    }
+
+    /// The entries among which is the last one that is earlier than this time
+    /// (milliseconds since 1970), if one is; all behind them are not.
+    #[must_use]
+    pub fn around_time(&self, time: u64) -> Range<Index> {
+        self.own.log.around_time(time)
     }
 
     /// The mirrors as their leader sees them; empty on a mirror.
