@@ -48,6 +48,7 @@ enum Step {
     },
     Fetched {
         key: u8,
+        skip: u64,
     },
 }
 
@@ -62,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         (key(), 0..9u32).prop_map(|(key, messages)| Step::Acked { key, messages }),
         (1..9u64).prop_map(|messages| Step::Publish { messages }),
         (1..5usize, 2..6u64).prop_map(|(most, starve)| Step::Serve { most, starve }),
-        key().prop_map(|key| Step::Fetched { key }),
+        (key(), 0..3u64).prop_map(|(key, skip)| Step::Fetched { key, skip }),
     ]
 }
 
@@ -123,10 +124,12 @@ proptest! {
                     end += messages;
                     readers.extend(end);
                 }
-                Step::Fetched { key } => {
-                    readers.fetched(&key);
-                    if let Some(model) = model.get_mut(&key) {
+                Step::Fetched { key, skip } => {
+                    let next = readers.next(&key).unwrap_or(0) + skip;
+                    readers.fetched(&key, next);
+                    if let Some(model) = model.get_mut(&key).filter(|model| model.starved) {
                         model.starved = false;
+                        model.next = Some(next);
                     }
                 }
                 Step::Serve { most, starve } => {

@@ -16,7 +16,7 @@ use crate::settings::Settings;
 /// Bytes of bodies that all queues of the shard keep together.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
-    used: usize,
+    pub(crate) used: usize,
 }
 
 #[derive(Debug, Default)]

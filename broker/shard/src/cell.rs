@@ -9,13 +9,14 @@ use warren_replication::message::{QueueWord, ToEntry, ToLeader};
 use warren_replication::recovery::Recovery;
 use warren_replication::replica::Replica;
 use warren_replication::step::{Action, Event};
-use warren_replication::types::{Assignment, Epoch, NodeId, Offset, Process, QueueId};
+use warren_replication::types::{Assignment, Boot, Epoch, NodeId, Offset, Process, QueueId};
 
 use crate::bodies::Budget;
 use crate::entry::Entry;
 use crate::leader::{Leader, Log};
 use crate::seek::Wanted;
 use crate::step::{Effects, Local, QueueInfo, ReadRequest, Transfers, Wish};
+use crate::stream::Stream;
 use crate::world::World;
 
 /// The node's copy of the log.
@@ -38,6 +39,8 @@ pub(crate) enum Reader {
     Bodies,
     /// For those that move on.
     Moves,
+    /// Of a stream.
+    Readers,
     /// To know what a message weighs.
     Sample,
 }
@@ -80,6 +83,8 @@ pub(crate) struct Cell {
     copy: Option<Box<Copy>>,
     lives: u32,
     leader: Option<Box<Leader>>,
+    /// The leader's side if the queue is a stream; then `leader` is none.
+    stream: Option<Box<Stream>>,
     entry: Option<Box<Entry>>,
     /// The reign that this node has claimed with, over the present link.
     attached: Option<(Epoch, Process)>,
@@ -105,6 +110,7 @@ impl Cell {
             copy: None,
             lives: 0,
             leader: None,
+            stream: None,
             entry: None,
             attached: None,
             parked: VecDeque::new(),
@@ -132,8 +138,40 @@ impl Cell {
         self.leader.as_deref()
     }
 
+    /// Said to an entry node without a lease.
+    pub(crate) fn hold_back(&mut self, to: NodeId, word: ToEntry) {
+        if let Some(leader) = &mut self.leader {
+            leader.hold_back(to, word);
+        } else if let Some(stream) = &mut self.stream {
+            stream.hold_back(to, word);
+        }
+    }
+
+    /// Processes have gone, or a later boot of a node is registered.
+    pub(crate) fn look_for_gone(&mut self, registered: Option<(NodeId, Boot)>, world: &World<'_>) {
+        if let Some(leader) = &mut self.leader {
+            if let Some((node, boot)) = registered {
+                leader.registered(node, boot);
+            }
+            leader.look_for_gone(world);
+        } else if let Some(stream) = &mut self.stream {
+            if registered.is_some() {
+                stream.registered();
+            }
+            stream.look_for_gone(world);
+        }
+    }
+
     pub(crate) fn leader_mut(&mut self) -> Option<&mut Leader> {
         self.leader.as_deref_mut()
+    }
+
+    pub(crate) fn is_leading(&self) -> bool {
+        self.leader.is_some() || self.stream.is_some()
+    }
+
+    pub(crate) fn stream(&self) -> Option<&Stream> {
+        self.stream.as_deref()
     }
 
     pub(crate) fn entry_mut(&mut self) -> Option<&mut Entry> {
@@ -148,6 +186,7 @@ impl Cell {
     pub(crate) fn wants_ticks(&self) -> bool {
         self.copy.as_ref().is_some_and(|copy| !copy.replica.is_quiet())
             || self.leader.as_ref().is_some_and(|leader| leader.wants_ticks())
+            || self.stream.as_ref().is_some_and(|stream| stream.wants_ticks())
             || self.entry.as_ref().is_some_and(|entry| entry.is_waiting())
             || !self.parked.is_empty()
     }
@@ -213,6 +252,9 @@ impl Cell {
         {
             turn.effects.transfers.push((self.queue, Transfers::Over));
         }
+        if let Some(stream) = self.stream.take() {
+            stream.end(turn.budget);
+        }
     }
 
     fn drop_copy(&mut self, turn: &mut Turn<'_>) {
@@ -242,6 +284,7 @@ impl Cell {
 
     fn leads(&self, epoch: Epoch) -> bool {
         self.leader.as_ref().is_some_and(|leader| leader.epoch == epoch)
+            || self.stream.as_ref().is_some_and(|stream| stream.epoch == epoch)
     }
 
     fn say_to_leader(&mut self, word: ToLeader, turn: &mut Turn<'_>) {
@@ -254,9 +297,12 @@ impl Cell {
     }
 
     fn leader_word(&mut self, from: Process, word: ToLeader, turn: &mut Turn<'_>) {
-        if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy) {
-            let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
+        let Some(copy) = &mut self.copy else { return };
+        let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
+        if let Some(leader) = &mut self.leader {
             leader.word(from, word, &mut log, &turn.world);
+        } else if let Some(stream) = &mut self.stream {
+            stream.word(from, word, &mut log);
         }
     }
 
@@ -361,6 +407,10 @@ impl Cell {
             leader.link_down(node);
             leader.look_for_gone(&turn.world);
         }
+        if let Some(stream) = &mut self.stream {
+            stream.link_down(node);
+            stream.look_for_gone(&turn.world);
+        }
         self.step(Event::LinkDown(node), turn);
     }
 
@@ -392,6 +442,11 @@ impl Cell {
                     leader.read((reader, request), &entries, ledger, turn.budget, settings);
                 }
             }
+            Reader::Readers => {
+                if let (Some(stream), Some(copy)) = (&mut self.stream, &self.copy) {
+                    stream.fetched(request, &entries, &copy.replica, turn.budget, turn.world.settings);
+                }
+            }
             Reader::Sample => {
                 if let Some(leader) = &mut self.leader {
                     leader.weigh(&entries);
@@ -420,6 +475,11 @@ impl Cell {
                 }
                 copy.replica.seal(turn.world.clock(), turn.actions);
             }
+            if let (Some(stream), Some(copy)) = (&mut self.stream, &mut self.copy) {
+                let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
+                stream.pump(&mut log, turn.budget, &turn.world);
+                copy.replica.seal(turn.world.clock(), turn.actions);
+            }
             self.absorb(turn);
             self.hand_out(turn);
             self.read_ahead(turn);
@@ -443,13 +503,18 @@ impl Cell {
             turn.effects.leased |= needs_lease(&word);
             self.entry_word_now(word, turn);
         }
-        let Some(leader) = &mut self.leader else { return };
-        let (epoch, queue) = (leader.epoch, self.queue);
-        let effects = &mut *turn.effects;
-        leader.release(|to, word| {
+        let (queue, effects) = (self.queue, &mut *turn.effects);
+        let mut say = |epoch, to, word| {
             effects.leased = true;
             effects.words.push((to, queue, QueueWord::ToEntry(epoch, word)));
-        });
+        };
+        if let Some(leader) = &mut self.leader {
+            let epoch = leader.epoch;
+            leader.release(|to, word| say(epoch, to, word));
+        } else if let Some(stream) = &mut self.stream {
+            let epoch = stream.epoch;
+            stream.release(|to, word| say(epoch, to, word));
+        }
     }
 
     /// Carries out what the replica wants, and what follows from that.
@@ -481,7 +546,9 @@ impl Cell {
             }
             Action::Leading => {
                 let inherited = copy.replica.last().index;
-                if let Some(assignment) = &self.assignment {
+                let epoch = self.assignment.as_ref().map(|assignment| assignment.epoch).unwrap_or_default();
+                self.stream = Stream::new(epoch, inherited, &self.rules).map(Box::new);
+                if let Some(assignment) = self.assignment.as_ref().filter(|_| self.stream.is_none()) {
                     let next = copy.replica.next_offset().0;
                     let leader = Leader::new(assignment, Arc::clone(&self.rules), &turn.world, inherited, next);
                     self.leader = Some(Box::new(leader));
@@ -498,16 +565,22 @@ impl Cell {
             Action::Committed(committed) => {
                 if let Some(leader) = &mut self.leader {
                     leader.committed(committed, copy.replica.ledger(), turn.budget, &turn.world);
+                } else if let Some(stream) = &mut self.stream {
+                    stream.committed(committed, copy.replica.ledger(), turn.budget, turn.world.settings);
                 }
             }
             Action::Repeated { session, confirmed, refused } => {
                 if let Some(leader) = &mut self.leader {
                     leader.repeated(session, confirmed, refused);
+                } else if let Some(stream) = &mut self.stream {
+                    stream.repeated(session, confirmed, refused);
                 }
             }
             Action::Again { session, from } => {
                 if let Some(leader) = &mut self.leader {
                     leader.again(session, from);
+                } else if let Some(stream) = &mut self.stream {
+                    stream.again(session, from);
                 }
             }
             Action::Resign => {
@@ -521,19 +594,27 @@ impl Cell {
 
     /// The leader's words to entry nodes; those to this one arrive at once.
     fn hand_out(&mut self, turn: &mut Turn<'_>) {
-        let Some(leader) = &mut self.leader else { return };
-        let epoch = leader.epoch;
+        let epoch = match (&self.leader, &self.stream) {
+            (Some(leader), _) => leader.epoch,
+            (None, Some(stream)) => stream.epoch,
+            (None, None) => return,
+        };
         let me = turn.world.me;
         let mut here = Vec::new();
         let words = &mut turn.effects.words;
         let queue = self.queue;
-        let leased = leader.flush(&turn.world, |to, word| {
+        let say = |to: Process, word| {
             if to == me {
                 here.push(word);
             } else {
                 words.push((to.node, queue, QueueWord::ToEntry(epoch, word)));
             }
-        });
+        };
+        let leased = match (&mut self.leader, &mut self.stream) {
+            (Some(leader), _) => leader.flush(&turn.world, say),
+            (None, Some(stream)) => stream.flush(&turn.world, say),
+            (None, None) => false,
+        };
         turn.effects.leased |= leased;
         if self.attached == Some((epoch, me)) {
             for word in here {
@@ -552,6 +633,14 @@ impl Cell {
     }
 
     fn read_ahead(&mut self, turn: &mut Turn<'_>) {
+        if let (Some(stream), Some(copy)) = (&mut self.stream, &self.copy) {
+            let (queue, reads, asked) = (self.queue, &mut *turn.reads, &mut turn.effects.reads);
+            stream.fetch(&copy.replica, turn.world.settings, |first, max_bytes| {
+                let request = reads.ask(queue, copy.life, Reader::Readers);
+                asked.push(ReadRequest { request, queue, first, max_bytes });
+                request
+            });
+        }
         let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) else { return };
         if let Some(offset) = leader.supply.unweighed() {
             let first = copy.replica.locate(offset);

@@ -3,7 +3,7 @@
 //! Pure: [`Shard::turn`] takes what piled up in the mailbox and says what to
 //! write, send, answer and ask for. Per queue it joins three parts: the
 //! *replica* (the node's copy of the log), the *leader side* while this process
-//! leads the queue (`warren_queue` over what is committed), and the *entry side*
+//! leads the queue (`warren_queue` over what is committed; for a stream its own), and the *entry side*
 //! of the clients connected to this node. Entry side and leader speak the same
 //! words whether they meet in one process or over a link (§4.8, §6.8 of
 //! docs/REPLICATION.md).
@@ -18,6 +18,7 @@ mod settings;
 mod shard;
 mod status;
 pub mod step;
+mod stream;
 mod takeover;
 mod world;
 

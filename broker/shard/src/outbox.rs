@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use warren_replication::message::{Delivery, ToEntry};
-use warren_replication::types::{Offset, Process, Session};
+use warren_replication::message::{Delivery, Message, ToEntry};
+use warren_replication::types::{ConsumerKey, Offset, Process, Session};
 
 /// One for each process that there is something to say to.
 #[derive(Debug, Default)]
@@ -46,6 +46,8 @@ pub(crate) struct Outbox {
     /// Before the deliveries: how a `basic.consume` ended.
     pub(crate) consuming: Vec<ToEntry>,
     pub(crate) deliveries: Vec<Delivery>,
+    /// What readers of a stream read.
+    reads: Vec<ToEntry>,
     /// Answers to get, purge and count.
     pub(crate) answers: Vec<ToEntry>,
 }
@@ -80,6 +82,18 @@ impl Outbox {
         self.again.push((session, from));
     }
 
+    /// A reader of a stream gets these messages and goes on at `next`.
+    pub(crate) fn read(&mut self, consumer: ConsumerKey, next: u64, mut messages: Vec<(Offset, Message)>) {
+        if let Some(ToEntry::Read { consumer: last, next: place, messages: known }) = self.reads.last_mut()
+            && *last == consumer
+        {
+            known.append(&mut messages);
+            *place = Offset(next);
+            return;
+        }
+        self.reads.push(ToEntry::Read { consumer, next: Offset(next), messages });
+    }
+
     /// Whether anything in it needs the lease (§6.7).
     fn is_leased(&self) -> bool {
         !self.deliveries.is_empty() || !self.answers.is_empty()
@@ -103,6 +117,7 @@ impl Outbox {
             say(ToEntry::Returned { offsets: std::mem::take(&mut self.returned) });
         }
         self.consuming.drain(..).for_each(&mut say);
+        self.reads.drain(..).for_each(&mut say);
         if !self.deliveries.is_empty() {
             say(ToEntry::Deliver { deliveries: std::mem::take(&mut self.deliveries) });
         }

@@ -153,9 +153,7 @@ impl Shard {
             match word {
                 QueueWord::ToEntry(_, said) if needs_lease(&said) => {
                     let Some(cell) = self.cells.get_mut(&queue) else { continue };
-                    if let Some(leader) = cell.leader_mut() {
-                        leader.hold_back(to, said);
-                    }
+                    cell.hold_back(to, said);
                     touch(cell, queue, &mut self.touched);
                 }
                 word => effects.words.push((to, queue, word)),
@@ -241,12 +239,7 @@ impl Shard {
                 let known = self.boots.entry(node).or_insert(boot);
                 *known = boot.max(*known);
                 self.left.retain(|process, _| process.node != node || process.boot >= boot);
-                self.each_led(now, effects, |cell, turn| {
-                    if let Some(leader) = cell.leader_mut() {
-                        leader.registered(node, boot);
-                        leader.look_for_gone(&turn.world);
-                    }
-                });
+                self.each_led(now, effects, |cell, turn| cell.look_for_gone(Some((node, boot)), &turn.world));
             }
             Input::Lease(until) => self.lease = until,
             Input::Status { request, only } => {
@@ -316,8 +309,8 @@ impl Shard {
         self.left.retain(|process, _| !live.contains(process));
         self.live = live;
         self.each_led(now, effects, |cell, turn| {
-            if let Some(leader) = cell.leader_mut().filter(|_| shrinks) {
-                leader.look_for_gone(&turn.world);
+            if shrinks {
+                cell.look_for_gone(None, &turn.world);
             }
         });
     }
@@ -388,7 +381,7 @@ impl Shard {
     /// Something happens to all queues led here.
     fn each_led(&mut self, now: Moment, effects: &mut Effects, mut act: impl FnMut(&mut Cell, &mut Turn<'_>)) {
         for queue in self.queues() {
-            if self.cells.get(&queue).is_some_and(|cell| cell.leader().is_some()) {
+            if self.cells.get(&queue).is_some_and(Cell::is_leading) {
                 self.with(now, queue, effects, &mut act);
             }
         }

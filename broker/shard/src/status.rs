@@ -1,20 +1,31 @@
 //! A queue as an operator sees it: its state is a word and the reason for it.
 
+use warren_queue::Counts;
 use warren_replication::replica::MirrorState;
-use warren_replication::types::{NodeId, QueueId};
+use warren_replication::types::{NodeId, Offset, QueueId};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Copy};
 use crate::step::QueueStatus;
+use crate::stream::Stream;
 use crate::takeover::Waits;
 use crate::world::World;
 
 /// The status of a queue, if the catalog has shown it here.
 pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<QueueStatus> {
     let assignment = cell.assignment()?.clone();
-    let leading = cell.leader().is_some();
-    let waits = cell.leader_mut().and_then(|leader| leader.waits(world));
-    let (counts, totals) =
-        cell.leader().map_or((None, (0, 0, 0)), |leader| (leader.queue().map(|q| q.counts()), leader.totals));
+    let leading = cell.is_leading();
+    let (waits, counts, totals) = match cell.stream() {
+        Some(stream) => {
+            let counts = stream_counts(stream, cell.copy());
+            (counts.is_none().then_some(Waits::Log), counts, stream.totals)
+        }
+        None => {
+            let waits = cell.leader_mut().and_then(|leader| leader.waits(world));
+            let (counts, totals) =
+                cell.leader().map_or((None, (0, 0, 0)), |leader| (leader.queue().map(|q| q.counts()), leader.totals));
+            (waits, counts, totals)
+        }
+    };
     let copy = cell.copy();
     let live = copy.map_or(0, |copy| copy.replica.ledger().live().len());
     let log =
@@ -62,4 +73,13 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
         mirrors,
         totals,
     })
+}
+
+/// A stream's messages are all ready, for everybody, and some are given out besides.
+fn stream_counts(stream: &Stream, copy: Option<&Copy>) -> Option<Counts> {
+    let (consumers, unacked) = stream.counts()?;
+    let live = copy?.replica.ledger().live();
+    let bytes =
+        live.first().and_then(|first| copy?.replica.parts(Offset(first)).next()).map_or(0, |(_, bytes, _)| bytes);
+    Some(Counts { ready: live.len(), unacked, consumers, bytes })
 }

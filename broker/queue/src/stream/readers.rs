@@ -117,6 +117,13 @@ impl<K: Copy + Eq + Hash> Readers<K> {
         self.readers.contains_key(key)
     }
 
+    /// The first message that this reader has not been given; 0 while its place is
+    /// being found.
+    #[must_use]
+    pub fn next(&self, key: &K) -> Option<u64> {
+        self.readers.get(key).map(|reader| reader.next)
+    }
+
     /// Messages given and not acknowledged, of all readers.
     #[must_use]
     pub fn unacked(&self) -> u64 {
@@ -239,9 +246,11 @@ impl<K: Copy + Eq + Hash> Readers<K> {
         }
     }
 
-    /// What it waits for may be here: it gets another turn.
-    pub fn fetched(&mut self, key: &K) {
+    /// What it waits for is here: it gets another turn. Between its place and
+    /// `next` there is nothing.
+    pub fn fetched(&mut self, key: &K, next: u64) {
         if let Some(reader) = self.readers.get_mut(key).filter(|reader| reader.waits == Waits::Fetch) {
+            reader.next = reader.next.max(next);
             reader.waits = Waits::Room;
             self.wait(*key);
         }

@@ -18,7 +18,7 @@ struct Absence {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Departed {
+pub(crate) struct Departed {
     /// Until they claim anew, or have been away for long enough.
     absent: BTreeMap<Process, Absence>,
     sessions_looked_at: Option<Moment>,
@@ -102,12 +102,12 @@ impl Departed {
     }
 
     /// A later boot is known: its node's old sessions may end at once.
-    pub(super) fn registered(&mut self) {
+    pub(crate) fn registered(&mut self) {
         self.sessions_looked_at = None;
     }
 
     /// Sessions whose process is over leave the table by a record (§4.8).
-    pub(super) fn end_sessions(&mut self, log: &mut Log<'_>, world: &World<'_>) {
+    pub(crate) fn end_sessions(&mut self, log: &mut Log<'_>, world: &World<'_>) {
         let linger = world.settings.session_linger;
         if self.sessions_looked_at.is_some_and(|at| world.now.micros_since(at) < linger / 16) {
             return;

@@ -22,7 +22,7 @@ impl Log<'_> {
         if last == before { last.index.next() } else { last.index }
     }
 
-    pub(super) fn ledger(&self) -> &Ledger {
+    pub(crate) fn ledger(&self) -> &Ledger {
         self.replica.ledger()
     }
 }

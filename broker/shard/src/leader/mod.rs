@@ -33,7 +33,7 @@ use crate::seek::Wanted;
 use crate::settings::Settings;
 use crate::takeover::{Takeover, Waits};
 use crate::world::World;
-use departed::Departed;
+pub(crate) use departed::Departed;
 use gate::Gate;
 use intake::Intake;
 pub(crate) use log::Log;
