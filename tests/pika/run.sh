@@ -25,3 +25,4 @@ export WARREN=$warren
 "$python" -m unittest guards hostile
 "$python" failover.py --messages "$messages" --gap 5
 "$python" failover.py --messages "$messages" --kill-all
+"$python" streams.py --messages "$messages"
