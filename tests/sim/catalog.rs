@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use warren_queue::{Kind, Rules};
 use warren_replication::types::{Assignment, Boot, Epoch, Incarnation, Member, NodeId, Process, QueueId, Version};
 use warren_shard::step::{Input, QueueInfo};
 
@@ -13,6 +14,7 @@ pub(crate) struct Catalog {
     pub(crate) log: Vec<Input>,
     pub(crate) queues: BTreeMap<QueueId, Arc<Assignment>>,
     pub(crate) deleted: BTreeSet<QueueId>,
+    pub(crate) rules: BTreeMap<QueueId, Arc<Rules>>,
     /// Who led last, also while nobody leads.
     last_leader: BTreeMap<QueueId, Process>,
     registered: BTreeMap<NodeId, Process>,
@@ -24,8 +26,13 @@ impl Catalog {
             self.last_leader.insert(queue, leader);
         }
         let assignment = Arc::new(assignment);
+        let rules = self.rules.get(&queue).cloned().unwrap_or_default();
         self.queues.insert(queue, Arc::clone(&assignment));
-        self.log.push(Input::Queue(QueueInfo { queue, assignment, auto_delete: false, rules: Arc::default() }));
+        self.log.push(Input::Queue(QueueInfo { queue, assignment, auto_delete: false, rules }));
+    }
+
+    pub(crate) fn is_stream(&self, queue: QueueId) -> bool {
+        self.rules.get(&queue).is_some_and(|rules| matches!(rules.kind, Kind::Stream { .. }))
     }
 
     /// What a node that starts finds: everything as it is now.
@@ -33,7 +40,8 @@ impl Catalog {
         let boots = self.registered.values().map(|process| Input::Registered(process.node, process.boot));
         let queues = self.queues.iter().map(|(queue, assignment)| {
             let assignment = Arc::clone(assignment);
-            Input::Queue(QueueInfo { queue: *queue, assignment, auto_delete: false, rules: Arc::default() })
+            let rules = self.rules.get(queue).cloned().unwrap_or_default();
+            Input::Queue(QueueInfo { queue: *queue, assignment, auto_delete: false, rules })
         });
         let deleted = self.deleted.iter().map(|queue| Input::Deleted(*queue));
         boots.chain(queues).chain(deleted).collect()

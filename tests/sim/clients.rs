@@ -9,6 +9,7 @@ use warren_shard::step::{Local, ToChannel};
 
 use crate::oracle::{Holder, Oracle};
 use crate::rng::Rng;
+use crate::streams::Reader;
 
 /// One channel of one connection on one node.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Client {
 pub(crate) enum Kind {
     Publisher { sequence: u64, pending: BTreeMap<(QueueId, u64), Message>, window: usize },
     Consumer(Consumer),
+    Reader(Reader),
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +93,10 @@ impl Client {
         Self { node, process, connection: index as u64 + 1, opened: 0, queue, other: queue, kind }
     }
 
+    pub(crate) fn queue(&self) -> QueueId {
+        self.queue
+    }
+
     fn session(&self) -> Session {
         Session { process: self.process, connection: self.connection, channel: 1, opened: self.opened }
     }
@@ -104,6 +110,8 @@ impl Client {
         match &self.kind {
             Kind::Publisher { pending, .. } => pending.is_empty(),
             Kind::Consumer(consumer) => consumer.held.is_empty() && !consumer.asks(),
+            // It has read everything when everything is there to read.
+            Kind::Reader(_) => true,
         }
     }
 
@@ -144,6 +152,7 @@ impl Client {
                     wants.push((target, Local::Publish { session, messages }));
                 }
             }
+            Kind::Reader(reader) => return reader.act(queue, key, calm, rng),
             Kind::Consumer(consumer) => {
                 if consumer.unwritten > 0 && (calm || rng.percent(70)) {
                     let count =
@@ -304,6 +313,11 @@ impl Client {
             (Kind::Consumer(consumer), ToChannel::Cancelled { .. } | ToChannel::Gone { .. }) => {
                 *consumer =
                     Consumer { next_number: consumer.next_number, number: Some((0, true)), ..Consumer::default() };
+            }
+            (Kind::Reader(reader), event) => {
+                if !reader.hear(&event, oracle) {
+                    oracle.fail(|| format!("a reader of {queue_of_mine:?} heard {event:?}"));
+                }
             }
             (_, event) => oracle.fail(|| format!("{key:?} of {queue_of_mine:?} heard {event:?}")),
         }

@@ -13,6 +13,7 @@ mod disk;
 mod net;
 mod oracle;
 mod rng;
+mod streams;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -3,11 +3,13 @@
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use warren_queue::{Kind, Rules};
 use warren_replication::ledger::Ledger;
-use warren_replication::message::Message;
-use warren_replication::record;
+use warren_replication::message::{Message, SettleReason};
+use warren_replication::record::{self, Entry, Record};
 use warren_replication::types::{Epoch, Process, QueueId, Session};
 
 /// Who a message was given to: a channel of a process, in one of its uses.
@@ -44,6 +46,8 @@ struct QueueFacts {
     /// The highest epoch whose leader has served consumers.
     served: Epoch,
     purged: bool,
+    /// What a stream keeps, and the times of its messages.
+    stream: Option<(Arc<Rules>, HashMap<u64, u64>)>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +88,38 @@ impl Oracle {
 
     fn queue(&mut self, queue: QueueId) -> &mut QueueFacts {
         self.queues.entry(queue).or_default()
+    }
+
+    /// This queue will be a stream.
+    pub(crate) fn stream(&mut self, queue: QueueId, rules: &Arc<Rules>) {
+        self.queue(queue).stream = Some((Arc::clone(rules), HashMap::new()));
+    }
+
+    /// A message reached a reader, which had got everything that was kept from
+    /// `begins` on, if that is known.
+    pub(crate) fn read(&mut self, queue: QueueId, begins: Option<u64>, offset: u64, message: &Message) {
+        self.deliveries += 1;
+        let id = id(message);
+        let facts = self.queues.entry(queue).or_default();
+        let mut wrong = None;
+        if facts.committed.get(&id) != Some(&offset) {
+            wrong = Some(format!("message {id} was read as {offset} and nobody committed that"));
+        }
+        if let Some(begins) = begins {
+            if offset < begins {
+                wrong = Some(format!("{offset} was read, and {begins} was to come next"));
+            }
+            if let Some(missing) = (begins..offset).find(|missing| !facts.settled.contains_key(missing)) {
+                wrong = Some(format!("{offset} was read, and {missing} is kept and was left out"));
+            }
+        }
+        match self.published.get_mut(&id) {
+            Some(published) if published.queue == queue => published.delivered = true,
+            _ => wrong = Some(format!("message {id} was never published here")),
+        }
+        if let Some(what) = wrong {
+            self.fail(|| format!("{queue:?}: {what}"));
+        }
     }
 
     /// A new message for a queue.
@@ -140,6 +176,9 @@ impl Oracle {
                 }
                 std::collections::btree_map::Entry::Vacant(slot) => {
                     slot.insert(hash(bytes));
+                    if let Some(what) = facts.stream.as_mut().and_then(|stream| retained(stream, bytes)) {
+                        wrong = Some(format!("{queue:?}: {what}"));
+                    }
                     for (offset, message) in record::messages(bytes).unwrap_or_default() {
                         let id = id(&message);
                         if facts.offsets.insert(offset.0, id).is_some_and(|other| other != id) {
@@ -255,7 +294,10 @@ impl Oracle {
         let mut wrong = None;
         for (id, published) in &self.published {
             let queue = published.queue;
-            let purged = self.queues.get(&queue).is_some_and(|facts| facts.purged);
+            let purged = self.queues.get(&queue).is_some_and(|facts| {
+                let dropped = |offset| facts.stream.is_some() && facts.settled.contains_key(offset);
+                facts.purged || facts.committed.get(id).is_some_and(dropped)
+            });
             if published.confirmed && !published.delivered && !purged && !deleted.contains(&queue) {
                 wrong = Some(format!("{queue:?}: message {id} was confirmed and is lost"));
             }
@@ -276,4 +318,26 @@ impl Oracle {
             self.fail(|| what);
         }
     }
+}
+
+/// What is wrong with what an entry of a stream drops: only retention drops, from
+/// the oldest on, and by age nothing that is younger.
+fn retained((rules, times): &mut (Arc<Rules>, HashMap<u64, u64>), entry: &Bytes) -> Option<String> {
+    let entry = Entry::decode(entry).ok()?;
+    times.extend(entry.offsets().map(|offset| (offset, entry.time)));
+    let Kind::Stream { max_age } = rules.kind else { return None };
+    for settled in &entry.records {
+        let Record::Settle { reason, ranges } = settled else { continue };
+        if !matches!(reason, SettleReason::Expired | SettleReason::Dropped) {
+            return Some(format!("{ranges:?} of a stream left for {reason:?}"));
+        }
+        for offset in ranges.iter().flat_map(|(first, last)| *first..=*last) {
+            let age = times.get(&offset).map(|time| entry.time - time);
+            let young = max_age.is_none_or(|most| age.is_some_and(|age| age < most));
+            if rules.max_bytes.is_none() && young {
+                return Some(format!("{offset} is dropped at an age of {age:?} ms"));
+            }
+        }
+    }
+    None
 }

@@ -10,7 +10,7 @@ mod turns;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use warren_replication::message::QueueWord;
+use warren_replication::message::{QueueWord, ReadFrom};
 use warren_replication::replica::Replica;
 use warren_replication::types::{NodeId, Process, QueueId};
 use warren_shard::step::{Effects, Input, Local, Wish};
@@ -22,6 +22,7 @@ use crate::disk::Disk;
 use crate::net::Net;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
+use crate::streams::{self, Reader};
 
 const MS: u64 = 1_000;
 
@@ -209,6 +210,13 @@ impl World {
     }
 
     fn begin(&mut self, count: usize) {
+        for queue in (1..=3).map(QueueId) {
+            if self.rng.percent(25) {
+                let rules = streams::rules(&mut self.rng);
+                self.oracle.stream(queue, &rules);
+                self.catalog.rules.insert(queue, rules);
+            }
+        }
         self.faults_until = self.rng.between(2_000, 5_000) * MS;
         for index in 0..count {
             self.nodes[index].alive = true;
@@ -368,7 +376,7 @@ impl World {
         let wants = client.act(index, self.calm, &mut self.rng, &mut self.oracle);
         let delay = match &client.kind {
             Kind::Publisher { .. } => self.rng.between(2, 60) * MS,
-            Kind::Consumer(_) => self.rng.between(1, 50) * MS,
+            Kind::Consumer(_) | Kind::Reader(_) => self.rng.between(1, 50) * MS,
         };
         self.clients[index] = Some(client);
         self.want(node, wants);
@@ -408,7 +416,11 @@ impl World {
             let Some(node) = self.rng.pick(&up) else { return };
             let Some(process) = self.nodes[node].up.as_ref().map(|up| up.process) else { return };
             let index = self.clients.len();
-            self.clients.push(Some(Client::drain(index, node, process, queue)));
+            let mut client = Client::drain(index, node, process, queue);
+            if self.catalog.is_stream(queue) {
+                client.kind = Kind::Reader(Reader::new(20, ReadFrom::First));
+            }
+            self.clients.push(Some(client));
             self.at(10 * MS, node, Event::Client(index));
         }
     }
@@ -418,7 +430,7 @@ impl World {
         if self.nodes.iter().any(|node| node.up.is_none()) {
             return Err("a node is not up".to_owned());
         }
-        if !self.clients.iter().flatten().any(|client| matches!(&client.kind, Kind::Consumer(_))) {
+        if !self.clients.iter().flatten().any(|client| !matches!(&client.kind, Kind::Publisher { .. })) {
             self.drainers();
         }
         for (index, client) in self.clients.iter().enumerate() {
@@ -437,6 +449,17 @@ impl World {
             let [leader] = leading.as_slice() else {
                 return Err(format!("{queue:?} has {} leaders", leading.len()));
             };
+            if self.catalog.is_stream(*queue) {
+                let end = leader.ledger().next_offset().0;
+                let late = self.clients.iter().flatten().find(|client| match &client.kind {
+                    Kind::Reader(reader) => client.queue() == *queue && !reader.has_read(end),
+                    _ => false,
+                });
+                if let Some(late) = late {
+                    return Err(format!("{queue:?} has messages up to {end}, and {late:?} not"));
+                }
+                continue;
+            }
             if !leader.ledger().live().is_empty() {
                 let live: Vec<_> = leader.ledger().live().iter().collect();
                 return Err(format!("{queue:?} is not empty: {live:?}, horizon {:?}", leader.ledger().horizon()));

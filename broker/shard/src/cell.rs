@@ -235,6 +235,9 @@ impl Cell {
             let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
             leader.adopt(&self.rules, &mut log);
         }
+        if let Some(stream) = &mut self.stream {
+            stream.adopt(&self.rules);
+        }
         if !keeps && self.copy.is_some() {
             // §6.6: only the applied catalog makes a node drop its copy.
             self.drop_copy(turn);

@@ -81,5 +81,5 @@ fn stream_counts(stream: &Stream, copy: Option<&Copy>) -> Option<Counts> {
     let live = copy?.replica.ledger().live();
     let bytes =
         live.first().and_then(|first| copy?.replica.parts(Offset(first)).next()).map_or(0, |(_, bytes, _)| bytes);
-    Some(Counts { ready: live.len(), unacked, consumers, bytes })
+    Some(Counts { ready: live.len(), unacked, consumers, bytes, wanting: false })
 }

@@ -170,7 +170,7 @@ impl Node {
     fn status(&mut self) -> QueueStatus {
         let mut effects = Effects::default();
         let clock = Clock { now: self.now, wall: self.now.0 / 1_000 };
-        self.shard.turn(clock, [Input::Status { request: 0 }], &mut effects);
+        self.shard.turn(clock, [Input::Status { request: 0, only: None }], &mut effects);
         effects.statuses[0].1[0].clone()
     }
 }

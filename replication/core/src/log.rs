@@ -160,8 +160,9 @@ impl Log {
         self.last = entry.position;
         self.time = self.time.max(entry.time);
         if entry.messages > 0 {
-            let (bytes, time) = (self.bytes, self.time);
-            self.marks.push(Mark { offset: entry.first_offset, index: entry.position.index, bytes, time });
+            // By its own time, not the log's: that may be of an entry since truncated.
+            let (offset, index) = (entry.first_offset, entry.position.index);
+            self.marks.push(Mark { offset, index, bytes: self.bytes, time: entry.time });
             self.next_offset = self.next_offset.max(Offset(entry.offsets().end));
         }
         self.grown_bytes += bytes.len() as u64;
@@ -318,9 +319,13 @@ impl Default for Marks {
 }
 
 impl Marks {
-    pub(crate) fn push(&mut self, mark: Mark) {
-        if self.marks.back().is_some_and(|last| mark.index.0 < last.index.0 + self.stride) {
-            return;
+    pub(crate) fn push(&mut self, mut mark: Mark) {
+        if let Some(last) = self.marks.back() {
+            if mark.index.0 < last.index.0 + self.stride {
+                return;
+            }
+            // No entry is earlier than the one before it; a peer's might be.
+            mark.time = mark.time.max(last.time);
         }
         self.marks.push_back(mark);
         if self.marks.len() > MARKS {
@@ -504,6 +509,13 @@ mod tests {
         for _ in 0..3 {
             log.pop();
         }
+        // What was truncated leaves no trace in the times of what follows.
+        let mut other = Log::default();
+        other.push(entry(1), Bytes::from(vec![0; 100]));
+        other.push(Entry { time: 9_000, ..entry(2) }, Bytes::from(vec![0; 100]));
+        other.truncate(Index(2), Offset(0));
+        other.push(entry(2), Bytes::from(vec![0; 50]));
+        assert_eq!(other.parts(Offset(20)).collect::<Vec<_>>(), [(Offset(20), 50, 1_000)]);
         let mut out = BytesMut::new();
         log.marks().up_to(Index(3)).encode(&mut out);
         let marks = Marks::decode(&mut Reader::new(&out)).unwrap_or_default();

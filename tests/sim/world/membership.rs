@@ -9,7 +9,8 @@ use warren_shard::Shard;
 use warren_shard::step::{Input, Wish};
 
 use super::{Event, MS, Mutation, Up, World};
-use crate::clients::Client;
+use crate::clients::{Client, Kind};
+use crate::streams::Reader;
 
 impl World {
     /// The nodes that `node` is in contact with, over others if need be.
@@ -79,7 +80,10 @@ impl World {
         let queues = if queues.is_empty() { vec![QueueId(1)] } else { queues };
         for n in 0..count {
             let index = self.clients.len();
-            if let Some(client) = Client::new(index, node, process, &queues, &mut self.rng, n % 2 == 0) {
+            if let Some(mut client) = Client::new(index, node, process, &queues, &mut self.rng, n % 2 == 0) {
+                if n % 2 == 1 && self.catalog.is_stream(client.queue()) {
+                    client.kind = Kind::Reader(Reader::any(&mut self.rng));
+                }
                 self.clients.push(Some(client));
                 self.at(100 * MS, node, Event::Client(index));
             }

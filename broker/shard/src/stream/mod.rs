@@ -83,6 +83,14 @@ impl Stream {
         })
     }
 
+    /// The rules may have changed.
+    pub(crate) fn adopt(&mut self, rules: &Rules) {
+        if let Kind::Stream { max_age } = rules.kind {
+            self.retention = Retention { max_bytes: rules.max_bytes, max_age };
+            self.grown = true;
+        }
+    }
+
     /// Readers and what they have not acknowledged, once the inherited log is committed.
     pub(crate) fn counts(&self) -> Option<(u32, u64)> {
         self.readers.as_ref().map(|readers| (readers.len() as u32, readers.unacked()))
@@ -130,7 +138,7 @@ impl Stream {
     pub(crate) fn word(&mut self, from: Process, word: ToLeader, log: &mut Log<'_>) {
         match word {
             ToLeader::Publish { session, floor, prev, messages } => {
-                log.propose(Proposal::Publish { session, floor, prev, messages });
+                log.propose(Proposal::Publish { session, floor, prev, messages, terms: None });
             }
             ToLeader::EndSession { session } => {
                 if log.ledger().sessions().get(&session).is_some() {

@@ -19,6 +19,8 @@ fn a_stream_is_durable_shared_and_kept_by_a_majority() {
         let expected = format!("PRECONDITION_FAILED - invalid property '{property}' for queue 's' in vhost '/'");
         assert_eq!(world.refused(Command::DeclareQueue(declare)), expected);
     }
+    let named = world.refused(Command::DeclareQueue(DeclareQueue { server_named: true, ..stream(&[]) }));
+    assert_eq!(named, "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_stream_queue");
     let once = policy("p", "", 0, Replicas::Count(3), MinInSync::Count(1));
     world.ok(Command::ApplyPolicies { revision: 1, policies: vec![once] });
     let id = world.declare(stream(&[]));
