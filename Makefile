@@ -17,6 +17,8 @@ NODES ?= 3
 SEEDS ?= 2000
 MESSAGES ?= 20000
 TIME ?= 20s
+BOUND ?= large
+DRILLS ?= all
 
 .PHONY: help
 help: ## List the targets
@@ -58,6 +60,14 @@ fuzz: ## Fuzz what reads clients' octets, each target for so long (TIME=20s)
 simulate: prerequisites ## Run simulated clusters with faults (SEEDS=2000)
 	WARREN_SEEDS=$(SEEDS) $(CARGO) test $(BUILD) --workspace --test sim
 
+.PHONY: model
+model: prerequisites ## Check every interleaving within larger bounds (BOUND="messages=2,elections=1")
+	WARREN_MODEL="$(BOUND)" $(CARGO) test $(BUILD) --workspace --lib -- model::promises --nocapture
+
+.PHONY: proof
+proof: prerequisites ## Break every rule in turn and write what notices it to docs/PROOF.md
+	WARREN_PROOF="$(CURDIR)/docs/PROOF.md" $(CARGO) test $(BUILD) --workspace --lib -- proof:: --nocapture
+
 .PHONY: system
 system: build ## Run the tests of clusters of processes only
 	$(CARGO) test $(BUILD) --workspace --test cluster
@@ -87,8 +97,12 @@ clients: build ## Test with clients of others: Python, Node, Go, Java, PHP, Ruby
 	tests/clients/run.sh "$(WARREN)"
 
 .PHONY: drill
-drill: build ## Kill the leader under load and account for every message
+drill: build ## A few faults under load, on three nodes each, with every message accounted for
 	tests/drill.sh "$(WARREN)"
+
+.PHONY: drills
+drills: build ## All drills that this machine allows, and a page of plots (DRILLS=all)
+	"$(WARREN)" drill $(DRILLS) --html drills.html
 
 .PHONY: bench
 bench: build ## Measure throughput and latency of a cluster on this machine

@@ -1,8 +1,5 @@
 #!/bin/bash
-# The drill on a cluster of its own. Usage: drill.sh WARREN
+# A few short drills, each on a cluster of its own. Usage: drill.sh WARREN
 set -euo pipefail
-# shellcheck source=tests/on_a_cluster.sh
-source "$(dirname "$0")/on_a_cluster.sh"
 
-start "$1"
-"$warren" drill kill-leader --data "$data"
+"$1" drill kill-leader freeze-leader rolling-restart --before 1s

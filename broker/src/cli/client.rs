@@ -102,10 +102,16 @@ impl Client {
     /// Asks this node; nothing is sent yet.
     #[must_use]
     pub fn new(target: &Target) -> Self {
+        Self::impatient(target, Duration::from_secs(60))
+    }
+
+    /// The same, and waits for no answer longer than this.
+    #[must_use]
+    pub fn impatient(target: &Target, patience: Duration) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(60)))
+            .timeout_connect(Some(patience.min(Duration::from_secs(5))))
+            .timeout_global(Some(patience))
             .build()
             .new_agent();
         let base = target.node.trim_end_matches('/');

@@ -1,36 +1,84 @@
-//! Drills: a fault under load, with every message accounted for. A drill knows
-//! its cluster by [`Cluster`] only; `cli/drill.rs` has one of this machine.
+//! Drills: faults under load, with every message accounted for. A drill knows
+//! its cluster by [`Cluster`] only; `cli/drill` has one of this machine.
+//!
+//! `plan` is what a drill is, `run` does it, `load` keeps its clients, `watch`
+//! what is seen meanwhile, `report` says what was found, `repeat` sums up
+//! several, `page` draws them.
 
-mod kill_leader;
+mod load;
+mod page;
+mod plan;
+mod repeat;
+mod report;
+mod run;
+mod watch;
 
-pub use kill_leader::{KillLeader, Report};
+pub use page::page;
+pub use plan::{Consume, Plan, Roles, Step, Who};
+pub use repeat::{Figure, Repeated};
+pub use report::Report;
+pub use run::{Drill, roles};
+pub use watch::{Mark, Moment, Watch};
+
+use std::time::Duration;
 
 use crate::client::Uri;
 use crate::load::LoadError;
 use crate::management::model::QueueRow;
+
+/// One thing that is done to one node, or to the network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fault {
+    /// Ends the process on the spot, as `kill -9` does.
+    Kill(String),
+    /// Asks it to stop and waits for its end.
+    Stop(String),
+    /// Starts it again; it need not serve yet.
+    Start(String),
+    /// SIGSTOP.
+    Freeze(String),
+    /// SIGCONT.
+    Thaw(String),
+    /// Removes what it has stored; it is down.
+    Wipe(String),
+    /// Cuts the end off its write-ahead log; it is down.
+    Tear(String),
+    /// Fills its disk.
+    Fill(String),
+    /// Frees it.
+    Free(String),
+    /// No packet from the first to the second.
+    Cut(String, String),
+    /// All packets arrive again, at once.
+    Heal,
+    /// Delays its packets by so much and loses so many of a hundred.
+    Slow(String, Duration, u32),
+    /// Sets its wall clock.
+    Jump(String),
+}
 
 /// A cluster that may be hurt.
 pub trait Cluster {
     /// Its nodes' names and where clients connect to them.
     fn nodes(&self) -> Vec<(String, Uri)>;
 
-    /// Ends a node's process on the spot, as `kill -9` does.
+    /// Does it.
     ///
     /// # Errors
     /// Why it could not, as a sentence.
-    fn kill(&mut self, node: &str) -> Result<(), String>;
-
-    /// Starts a node again; it need not serve yet.
-    ///
-    /// # Errors
-    /// Why it could not, as a sentence.
-    fn start(&mut self, node: &str) -> Result<(), String>;
+    fn hurt(&mut self, fault: &Fault) -> Result<(), String>;
 
     /// A queue of the default virtual host, as this node sees it now.
     ///
     /// # Errors
     /// Why the node did not say, as a sentence.
     fn queue(&self, node: &str, queue: &str) -> Result<Option<QueueRow>, String>;
+
+    /// Who leads the catalog, as this node sees it now.
+    ///
+    /// # Errors
+    /// Why the node did not say, as a sentence.
+    fn raft_leader(&self, node: &str) -> Result<Option<String>, String>;
 }
 
 /// Why a drill could not be done: not what it found, but what kept it from looking.
@@ -39,6 +87,9 @@ pub enum DrillError {
     /// The load generator.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The drill's file.
+    #[error("not a drill: {0}")]
+    Plan(String),
     /// The cluster could not be hurt, mended or asked.
     #[error("{0}")]
     Cluster(String),

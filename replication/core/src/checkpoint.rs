@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::codec::{Malformed, Reader, Writer};
 use crate::ledger::Ledger;
 use crate::log::{Log, Marks, position_in};
+use crate::mutation::{self, Mutation};
 use crate::types::{Index, Offset, Position, QueueId};
 
 const VERSION: u8 = 2;
@@ -44,8 +45,9 @@ pub(crate) fn encode(queue: QueueId, log: &Log, ledger: &Ledger) -> Bytes {
     out.put_u64_le(queue.0);
     out.put_position(log.base());
     out.put_varint(log.base_offset().0);
-    out.put_varint(known as u64);
-    for position in log.history().iter().take(known) {
+    let forgotten = if mutation::on(Mutation::CutHistory) { known.saturating_sub(1) } else { 0 };
+    out.put_varint((known - forgotten) as u64);
+    for position in log.history().iter().take(known).skip(forgotten) {
         out.put_position(*position);
     }
     log.marks().up_to(index).encode(&mut out);

@@ -78,6 +78,10 @@ impl InSync {
 
     /// Repeats the proposal in flight (§4.3: no silence and no error ends it).
     pub(crate) fn on_tick(&mut self, settings: &Settings, now: Moment, out: &mut Vec<Action>) {
+        let asked = |proposal: &ProposedIsr| now.micros_since(proposal.sent) >= settings.proposal_retry;
+        if mutation::on(Mutation::ForgetProposal) && self.proposal.as_ref().is_some_and(asked) {
+            self.proposal = None;
+        }
         if let Some(proposal) = &mut self.proposal
             && now.micros_since(proposal.sent) >= settings.proposal_retry
         {

@@ -57,7 +57,9 @@ impl Leader {
     pub(crate) fn begin(own: &mut Own, now: Moment, out: &mut Vec<Action>) -> Self {
         let mut appended = own.ledger.sessions().clone();
         let mut keys = Keys::default();
-        if !mutation::on(Mutation::ForgetTailSessions) {
+        if mutation::on(Mutation::ForgetSessions) {
+            appended = SessionTable::default();
+        } else if !mutation::on(Mutation::ForgetTailSessions) {
             for pending in own.log.all_pending() {
                 for record in &pending.entry.records {
                     match record {
@@ -169,7 +171,7 @@ impl Leader {
                     }
                 }
                 Sequence::Refused => record::push_run(&mut refused, sequence),
-                Sequence::New if prev > taken.highest() => {
+                Sequence::New if prev > taken.highest() && !mutation::on(Mutation::IgnorePredecessor) => {
                     again = Some(taken.highest() + 1);
                     break;
                 }
@@ -215,7 +217,8 @@ impl Leader {
         }
         let Draft { records, messages, .. } = std::mem::take(&mut self.draft);
         let position = Position { epoch: own.known, index: own.log.last().index.next() };
-        let first_offset = own.log.next_offset();
+        let reuse = mutation::on(Mutation::ReuseOffset);
+        let first_offset = if reuse { own.ledger.next_offset() } else { own.log.next_offset() };
         // The age of messages goes by it, so it never goes back (§3).
         let time = own.wall.max(own.log.time());
         let bytes = Entry::encode(position, first_offset, time, &records, &messages);
@@ -244,7 +247,8 @@ impl Leader {
         (epoch, index): (Epoch, Index),
         out: &mut Vec<Action>,
     ) {
-        if epoch != own.known || index > own.log.last().index {
+        let foreign = epoch != own.known && !mutation::on(Mutation::CountForeignEpoch);
+        if foreign || index > own.log.last().index {
             return;
         }
         let Some(mirror) = self.mirrors.get_mut(&from.node) else { return };
@@ -339,8 +343,9 @@ impl Leader {
         if assignment.isr.len() < assignment.min_in_sync as usize && !mutation::on(Mutation::IgnoreMinInSync) {
             return;
         }
-        let mut commit = own.disk.durable();
-        if !mutation::on(Mutation::ConfirmBeforeSlowestMirror) {
+        let unsynced = mutation::on(Mutation::CommitUnsynced);
+        let mut commit = if unsynced { own.log.last().index } else { own.disk.durable() };
+        if !unsynced && !mutation::on(Mutation::ConfirmBeforeSlowestMirror) {
             for member in self.in_sync.maximal(&assignment) {
                 if member != own.me.member() {
                     commit = commit.min(self.durable_of(member));
@@ -395,7 +400,8 @@ impl Leader {
             if !assignment.replicas.contains(&mirror.node) {
                 continue;
             }
-            let needed = own.ledger.applied().index.max(self.takeover);
+            let takeover = if mutation::on(Mutation::JoinBelowTakeover) { Index(0) } else { self.takeover };
+            let needed = own.ledger.applied().index.max(takeover);
             if mutation::on(Mutation::AddToIsrEarly) || mirror.durable.is_some_and(|durable| durable >= needed) {
                 wanted.insert(member);
             } else if mirror.durable.is_some_and(|durable| durable >= self.takeover)

@@ -7,6 +7,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::keys::Keys;
+use crate::mutation::{self, Mutation};
 use crate::ranges::RangeSet;
 use crate::record::{Entry, Record};
 use crate::session::SessionTable;
@@ -111,7 +112,10 @@ impl Ledger {
             doomed: RangeSet::new(),
             keys: self.keys.clone(),
             counts: BTreeMap::new(),
-            sessions: self.sessions.clone(),
+            sessions: match mutation::on(Mutation::InstallWithoutSessions) {
+                true => SessionTable::default(),
+                false => self.sessions.clone(),
+            },
         }
     }
 
@@ -162,7 +166,8 @@ impl Ledger {
                 }
                 Record::Return { offsets } => {
                     for &(offset, count) in offsets {
-                        let counts = self.live.contains(offset.0) && count == self.count(offset) + 1;
+                        let counts = self.live.contains(offset.0)
+                            && (count == self.count(offset) + 1 || mutation::on(Mutation::CountAnyReturn));
                         if counts {
                             self.counts.insert(offset.0, count);
                         }
@@ -213,6 +218,9 @@ impl Ledger {
             told.settled.push(gone);
         });
         let known = end.min(self.next_offset.0.max(first.saturating_add(1)));
+        if mutation::on(Mutation::SettleTwice) {
+            told.settled.extend((at < known).then_some(at..known));
+        }
         told.ignored.extend((at..known).map(Offset));
     }
 

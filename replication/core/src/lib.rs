@@ -16,10 +16,14 @@ pub mod ledger;
 mod log;
 pub mod message;
 mod mirror;
+#[cfg(test)]
+mod model;
 pub mod mutation;
 mod own;
 pub mod plan;
 mod progress;
+#[cfg(test)]
+mod proof;
 pub mod ranges;
 pub mod record;
 pub mod recovery;

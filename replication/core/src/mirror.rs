@@ -143,7 +143,8 @@ impl Mirror {
         }
         let base = checkpoint.base;
         let careless = mutation::on(Mutation::InstallInSync);
-        if own.log.holds(base) && !careless {
+        let again = mutation::on(Mutation::InstallTwice);
+        if own.log.holds(base) && !careless && !again {
             own.store_epoch(now, out);
             self.matched = self.matched.max(base.index);
             self.owed = true;
@@ -159,7 +160,7 @@ impl Mirror {
         if counted && !careless {
             return Ok(());
         }
-        if base.index <= own.ledger.applied().index && !careless {
+        if base.index <= own.ledger.applied().index && !careless && !again {
             return Err(Broken(format!(
                 "the leader's log begins with {base:?}, which is not in what is committed here"
             )));

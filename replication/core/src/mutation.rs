@@ -2,37 +2,65 @@
 //! Outside of tests and the `mutations` feature none of this is compiled in:
 //! [`on`] is a constant.
 
-/// A rule to break.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutation {
-    /// §1: commit what the leader alone has on disk.
-    ConfirmBeforeSlowestMirror,
-    /// §1: commit below `min-in-sync`.
-    IgnoreMinInSync,
-    /// §4.3: a proposed removal counts before the catalog has committed it.
-    ShrinkAtOnce,
-    /// §4.3: a proposed addition counts only once the catalog has committed it.
-    AddLate,
-    /// §4.4: propose mirrors that have not caught up.
-    AddToIsrEarly,
-    /// §1, §5.2: a mirror takes what matched an older leader's log for matching.
-    CountOldDurable,
-    /// §1: a mirror reports what it has not synced yet.
-    ReportUnsynced,
-    /// §4.0: lead an epoch whose entry names another boot of this node.
-    IgnoreBoot,
-    /// §5.1: a mirror takes entries of older epochs.
-    AcceptOlderEpoch,
-    /// §5.2: a mirror keeps entries that conflict with the leader's.
-    SkipTruncation,
-    /// §5.2: a mirror believes a commit index beyond what is matched.
-    TrustCommit,
-    /// §5.2: a mirror drops everything behind its commit index at first contact.
-    TruncateToCommit,
-    /// §5.3: a member of the in-sync set replaces its copy.
-    InstallInSync,
-    /// §4.8: a new leader does not look at its uncommitted log.
-    ForgetTailSessions,
+/// Declares the rules, with where docs/REPLICATION.md states each and what is
+/// done instead.
+macro_rules! rules {
+    ($($name:ident $section:literal $instead:literal,)*) => {
+        /// A rule to break.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mutation {
+            $(#[doc = concat!($section, ": ", $instead)] $name,)*
+        }
+
+        impl Mutation {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The section of docs/REPLICATION.md that is broken, and how.
+            #[must_use]
+            pub const fn about(self) -> (&'static str, &'static str) {
+                match self {
+                    $(Self::$name => ($section, $instead),)*
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    ConfirmBeforeSlowestMirror "§1" "commit what the leader alone has on disk",
+    CommitUnsynced "§1" "commit what nobody has on disk yet, the leader included",
+    IgnoreMinInSync "§1" "commit below `min-in-sync`",
+    ReportUnsynced "§1" "a mirror reports what it has not synced yet",
+    TrustFoundLog "§1" "what a new process finds on its disk counts before it has synced it again",
+    KeepEligible "§1" "the catalog leaves members eligible although the in-sync set is large enough again",
+    ChangeWithoutCompare "§1" "the catalog takes a change of the in-sync set without comparing (epoch, version)",
+    IgnoreBoot "§4.0" "lead an epoch whose entry names another boot of this node",
+    LeadAgain "§4.0" "lead an epoch again after resigning from it",
+    ShrinkAtOnce "§4.3" "a proposed removal counts before the catalog has committed it",
+    AddLate "§4.3" "a proposed addition counts only once the catalog has committed it",
+    ForgetProposal "§4.3" "silence ends a proposal",
+    AddToIsrEarly "§4.4" "propose mirrors that have not caught up",
+    JoinBelowTakeover "§4.4" "propose mirrors that lack what the leader took over",
+    ReuseOffset "§4.1" "a new leader gives out the offsets of its uncommitted log again",
+    ForgetTailSessions "§4.8" "a new leader does not look at its uncommitted log for what was published",
+    ForgetSessions "§4.8" "a new leader knows no session",
+    IgnorePredecessor "§4.8" "a publish is taken although its predecessor is missing",
+    CountForeignEpoch "§1" "a leader counts what a mirror reported in another epoch",
+    ForgetEpoch "§5.1" "the epoch does not go to disk",
+    AcceptOlderEpoch "§5.1" "a mirror takes entries of older epochs",
+    CountOldDurable "§5.2" "a mirror takes what matched an older leader's log for matching",
+    SkipTruncation "§5.2" "a mirror keeps entries that conflict with the leader's",
+    KeepDivergedTail "§5.2" "a diverged tail is dropped in memory and stays on the disk",
+    ReportBeforeTruncated "§1" "a mirror reports before the truncation that settled divergence is on disk",
+    TrustCommit "§5.2" "a mirror believes a commit index beyond what is matched",
+    TruncateToCommit "§5.2" "a mirror drops everything behind its commit index at first contact",
+    InstallInSync "§5.3" "a member of the in-sync set replaces its copy",
+    InstallTwice "§5.3" "a late install undoes what was reported since",
+    InstallWithoutSessions "§5.3" "a mirror starts anew without the session table",
+    CutHistory "§3" "a checkpoint keeps the last epoch of the history only",
+    CountAnyReturn "§3" "a return counts whatever count it names",
+    SettleTwice "§3" "a settle of what is no longer live is told as one that counted",
 }
 
 #[cfg(any(test, feature = "mutations"))]

@@ -9,6 +9,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::disk::Disk;
 use crate::ledger::Ledger;
 use crate::log::{Log, Pending};
+use crate::mutation::{self, Mutation};
 use crate::record::Entry;
 use crate::recovery::Recovery;
 use crate::settings::Settings;
@@ -56,6 +57,9 @@ impl Own {
     /// again (§1): the first write's sync does so.
     pub(crate) fn vouch_again(&mut self, now: Moment, out: &mut Vec<Action>) {
         if self.disk.is_untouched() && self.log.last().index > Index(0) {
+            if mutation::on(Mutation::TrustFoundLog) {
+                self.disk.trust(self.log.last().index);
+            }
             self.write(now, Write::Epoch(self.stored_epoch), out);
         }
     }
@@ -69,7 +73,7 @@ impl Own {
     /// Gives the known epoch to the store, ahead of the first entry or
     /// acknowledgement in it (§5.1); nothing is reported before it is durable.
     pub(crate) fn store_epoch(&mut self, now: Moment, out: &mut Vec<Action>) {
-        if self.stored_epoch < self.known {
+        if self.stored_epoch < self.known && !mutation::on(Mutation::ForgetEpoch) {
             self.stored_epoch = self.known;
             self.write(now, Write::Epoch(self.known), out);
             self.disk.bar();
@@ -91,8 +95,12 @@ impl Own {
     pub(crate) fn truncate(&mut self, now: Moment, from: Index, out: &mut Vec<Action>) {
         self.log.truncate(from, self.ledger.next_offset());
         self.disk.clip(Index(from.0.saturating_sub(1)));
-        self.write(now, Write::Truncate { from }, out);
-        self.disk.bar();
+        if !mutation::on(Mutation::KeepDivergedTail) {
+            self.write(now, Write::Truncate { from }, out);
+        }
+        if !mutation::on(Mutation::ReportBeforeTruncated) {
+            self.disk.bar();
+        }
     }
 
     /// Starts anew from a checkpoint at its base (§5.3).

@@ -81,6 +81,12 @@ impl Recovery {
         self.ledger.applied().index.next()
     }
 
+    /// The entry before the first one that the log holds.
+    #[cfg(test)]
+    pub(crate) fn base(&self) -> Index {
+        self.log.base().index
+    }
+
     /// The stored entries, ascending and dense.
     ///
     /// # Errors

@@ -151,7 +151,8 @@ impl Replica {
             Role::Leader(_) => self.step_down(out),
             // §4.0: never an epoch led before, or one that is already surpassed.
             Role::Mirror(_) => {
-                if reigning && assignment.epoch > self.own.led && assignment.isr.contains(&me.member()) {
+                let again = assignment.epoch <= self.own.led && !mutation::on(Mutation::LeadAgain);
+                if reigning && !again && assignment.isr.contains(&me.member()) {
                     self.own.led = assignment.epoch;
                     self.resigned = None;
                     self.role = Role::Leader(Box::new(Leader::begin(&mut self.own, now, out)));

@@ -243,7 +243,7 @@ fn a_mirror_is_not_added_before_it_has_what_the_leader_took_over() {
 
 /// §1: durable indices count in the epoch in which they were reported only.
 #[test]
-fn a_durable_index_of_an_older_epoch_does_not_count() {
+pub(crate) fn a_durable_index_of_an_older_epoch_does_not_count() {
     let mut bench = Bench::leader(&[A, B], 1);
     bench.durable(B, 1, 1);
     bench.step(assigned(2, 2, process(A), &[A, B], 1));
@@ -277,7 +277,7 @@ fn an_epoch_that_names_another_boot_is_not_led() {
 /// §4.0 †, §4.6: a stalled leader resigns, asks until it is heard, and does not
 /// come back to its epoch.
 #[test]
-fn a_leader_whose_disk_stalls_resigns_for_good() {
+pub(crate) fn a_leader_whose_disk_stalls_resigns_for_good() {
     let mut leader = Bench::leader(&[A], 1);
     leader.propose(publish(1, 0, &[1]));
     let actions = leader.pass(Settings::default().disk_stall_timeout);
@@ -306,7 +306,7 @@ fn an_older_leader_is_fenced_and_a_fenced_leader_stops() {
 
 /// §5.1: the epoch is durable no later than the first acknowledgement in it.
 #[test]
-fn the_epoch_goes_to_disk_before_anything_is_acknowledged_in_it() {
+pub(crate) fn the_epoch_goes_to_disk_before_anything_is_acknowledged_in_it() {
     let mut mirror = Bench::empty();
     let bytes = entry(4, 1, 0, &[1]);
     let actions = mirror.append(4, at(0, 0), 0, vec![bytes.clone()]);
@@ -344,7 +344,7 @@ fn a_commit_index_is_believed_no_further_than_the_logs_match() {
 /// §5.2: only what conflicts is dropped, and (§1 †) the cut is durable before
 /// anything is reported.
 #[test]
-fn a_conflicting_tail_is_dropped_and_nothing_is_reported_before_that_is_durable() {
+pub(crate) fn a_conflicting_tail_is_dropped_and_nothing_is_reported_before_that_is_durable() {
     let mut mirror = Bench::empty();
     mirror.append(1, at(0, 0), 1, vec![entry(1, 1, 0, &[1]), entry(1, 2, 1, &[2]), entry(1, 3, 2, &[3])]);
     mirror.persist();

@@ -34,11 +34,24 @@ pub(super) fn program() -> Result<PathBuf, CliError> {
 /// Starts a node, its output appended to its log. It is its own process group,
 /// so that Ctrl-C at the terminal reaches only whoever started it.
 pub(in crate::cli) fn start(node: &Node) -> Result<Child, CliError> {
+    start_within(&[], node)
+}
+
+/// The same by a command that becomes the node, as `ip netns exec NAME` does.
+pub(in crate::cli) fn start_within(command: &[String], node: &Node) -> Result<Child, CliError> {
     let path = node.log_file();
     let open = || OpenOptions::new().create(true).append(true).open(&path);
     let log = || -> Result<File, CliError> { open().map_err(CliError::file("open the log", &path)) };
     let program = program()?;
-    Command::new(&program)
+    let (first, rest) = match command {
+        [] => (program.clone(), command),
+        [first, rest @ ..] => (PathBuf::from(first), rest),
+    };
+    let mut whole = Command::new(first);
+    if !command.is_empty() {
+        whole.args(rest).arg(&program);
+    }
+    whole
         .arg("server")
         .arg("--config")
         .arg(node.config_file())

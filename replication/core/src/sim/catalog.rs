@@ -4,16 +4,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::mutation::{self, Mutation};
 use crate::types::{Assignment, Boot, Epoch, Incarnation, Member, NodeId, Process, Version};
 
-pub(super) struct Catalog {
-    pub(super) history: Vec<Arc<Assignment>>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Catalog {
+    pub(crate) history: Vec<Arc<Assignment>>,
     /// The last registered process of each node.
-    pub(super) registered: Vec<Process>,
+    pub(crate) registered: Vec<Process>,
 }
 
 impl Catalog {
-    pub(super) fn new(nodes: u64, min_in_sync: u32) -> Self {
+    pub(crate) fn new(nodes: u64, min_in_sync: u32) -> Self {
         let registered: Vec<_> = (0..nodes)
             .map(|node| Process { node: NodeId(node), incarnation: Incarnation(node + 100), boot: Boot(1) })
             .collect();
@@ -31,7 +33,7 @@ impl Catalog {
         Self { history: vec![Arc::new(first)], registered }
     }
 
-    pub(super) fn now(&self) -> &Arc<Assignment> {
+    pub(crate) fn now(&self) -> &Arc<Assignment> {
         &self.history[self.history.len() - 1]
     }
 
@@ -47,9 +49,10 @@ impl Catalog {
     }
 
     /// §4.3: a matching comparison always ends the proposal, taken or refused.
-    pub(super) fn propose(&mut self, by: Process, from: &Assignment, isr: BTreeSet<Member>) {
+    pub(crate) fn propose(&mut self, by: Process, from: &Assignment, isr: BTreeSet<Member>) {
         let now = self.now();
-        if (now.epoch, now.version) != (from.epoch, from.version) || now.leader != Some(by) {
+        let compared = (now.epoch, now.version) == (from.epoch, from.version) && now.leader == Some(by);
+        if !compared && !mutation::on(Mutation::ChangeWithoutCompare) {
             return;
         }
         let welcome = |member: &Member| {
@@ -64,7 +67,7 @@ impl Catalog {
     }
 
     /// A boot, maybe with a new disk (§1): a lost disk is in sync nowhere.
-    pub(super) fn register(&mut self, process: Process) {
+    pub(crate) fn register(&mut self, process: Process) {
         self.registered[process.node.0 as usize] = process;
         let gone = |member: &Member| member.node == process.node && *member != process.member();
         let now = self.now();
@@ -81,7 +84,7 @@ impl Catalog {
 
     /// §6.2: the first live and willing of the in-sync set, else of the
     /// eligible one; the dead leave the in-sync set in the same command.
-    pub(super) fn elect(&mut self, live: &BTreeSet<Process>, dead: &BTreeSet<NodeId>, unwilling: Option<NodeId>) {
+    pub(crate) fn elect(&mut self, live: &BTreeSet<Process>, dead: &BTreeSet<NodeId>, unwilling: Option<NodeId>) {
         let now = self.now();
         let process = |set: &BTreeSet<Member>, node: NodeId| {
             let process = self.registered[node.0 as usize];
@@ -112,7 +115,7 @@ impl Catalog {
 
 /// §1, eligible set: computed by every command that changes the in-sync set.
 fn set_isr(next: &mut Assignment, isr: BTreeSet<Member>) {
-    if isr.len() < next.min_in_sync as usize {
+    if isr.len() < next.min_in_sync as usize || mutation::on(Mutation::KeepEligible) {
         let left: Vec<_> = next.isr.difference(&isr).copied().collect();
         next.eligible.extend(left);
         next.eligible.retain(|member| !isr.contains(member));

@@ -11,40 +11,75 @@ use crate::recovery::Recovery;
 use crate::step::Write;
 use crate::types::{Epoch, Index, QueueId};
 
-#[derive(Default)]
-pub(super) struct Disk {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Disk {
     epoch: Epoch,
     checkpoint: Option<Bytes>,
     entries: BTreeMap<u64, Bytes>,
     unsynced: VecDeque<Write>,
+    /// How many of those are of processes that have ended: the system has them
+    /// still, and the next sync is theirs too.
+    inherited: u64,
     synced: u64,
 }
 
 impl Disk {
-    pub(super) fn write(&mut self, write: Write) {
+    pub(crate) fn write(&mut self, write: Write) {
         self.unsynced.push_back(write);
     }
 
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn unsynced(&self) -> u64 {
+        self.unsynced.len() as u64
+    }
+
+    /// Whether these entries, the queue's first, are all on the platter, or were
+    /// before a checkpoint released them.
+    pub(crate) fn holds(&self, queue: QueueId, log: &[Bytes]) -> bool {
+        let base = match &self.checkpoint {
+            None => Index(0),
+            some => Recovery::new(queue, self.epoch, some.clone()).map_or(Index(0), |recovery| recovery.base()),
+        };
+        (1..).zip(log).skip(base.0 as usize).all(|(index, entry)| self.entries.get(&index) == Some(entry))
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
         self.unsynced.is_empty()
     }
 
     /// Syncs up to so many writes; the ordinal of the last one.
-    pub(super) fn sync(&mut self, most: u64) -> u64 {
-        for _ in 0..most {
+    pub(crate) fn sync(&mut self, most: u64) -> u64 {
+        for _ in 0..most.saturating_add(self.inherited) {
             let Some(write) = self.unsynced.pop_front() else { break };
             self.apply(write);
-            self.synced += 1;
+            match self.inherited {
+                0 => self.synced += 1,
+                _ => self.inherited -= 1,
+            }
         }
         self.synced
     }
 
-    /// Some of what was not synced got there all the same, the rest is lost.
+    /// The process ends, or the power fails: then some of what was not synced
+    /// got there all the same, and the rest is lost.
     pub(super) fn crash(&mut self, rng: &mut Rng) {
-        let survive = rng.below(self.unsynced.len() as u64 + 1);
-        self.sync(survive);
-        self.unsynced.clear();
+        if rng.permille(500) {
+            self.end_of_process();
+        } else {
+            self.power_loss(rng.below(self.unsynced.len() as u64 + 1));
+        }
+    }
+
+    /// What was written is still with the system.
+    pub(crate) fn end_of_process(&mut self) {
+        self.inherited = self.unsynced.len() as u64;
         self.synced = 0;
+    }
+
+    /// The first so many of the unsynced writes got there.
+    pub(crate) fn power_loss(&mut self, survive: u64) {
+        self.unsynced.truncate(survive as usize);
+        self.end_of_process();
+        self.sync(0);
     }
 
     fn apply(&mut self, write: Write) {
@@ -69,13 +104,20 @@ impl Disk {
         }
     }
 
-    pub(super) fn read(&self, first: Index, most: u64) -> Vec<Bytes> {
+    pub(crate) fn read(&self, first: Index, most: u64) -> Vec<Bytes> {
         let dense = (first.0..).zip(self.entries.range(first.0..)).take_while(|(index, (at, _))| index == *at);
         dense.take(most as usize).map(|(_, (_, entry))| entry.clone()).collect()
     }
 
-    /// Everything found is dense, or the protocol's own writes made a hole.
-    pub(super) fn recover(&self, queue: QueueId, whole: bool) -> Result<Recovery, String> {
+    /// What the system has of it. Everything found is dense, or the protocol's
+    /// own writes made a hole.
+    pub(crate) fn recover(&self, queue: QueueId, whole: bool) -> Result<Recovery, String> {
+        let mut seen = self.clone();
+        seen.sync(u64::MAX);
+        seen.recover_synced(queue, whole)
+    }
+
+    fn recover_synced(&self, queue: QueueId, whole: bool) -> Result<Recovery, String> {
         let mut recovery =
             Recovery::new(queue, self.epoch, self.checkpoint.clone()).map_err(|error| error.to_string())?;
         let first = if whole { 0 } else { recovery.first().0 };

@@ -21,7 +21,7 @@ pub(super) struct Publisher {
     last: u64,
 }
 
-pub(super) fn body(session: &Session, sequence: u64) -> Bytes {
+pub(crate) fn body(session: &Session, sequence: u64) -> Bytes {
     let text = format!("{}/{}/{sequence};", session.connection, session.opened);
     Bytes::from(text.repeat(1 + (sequence % 3) as usize))
 }
