@@ -25,4 +25,5 @@ export WARREN=$warren
 "$python" -m unittest guards hostile
 "$python" failover.py --messages "$messages" --gap 5
 "$python" failover.py --messages "$messages" --kill-all
+"$python" moving.py --messages 2000
 "$python" streams.py --messages "$messages"
