@@ -1,5 +1,7 @@
 //! Which links the catalog wants, all nodes' together.
 
+use std::collections::BTreeSet;
+
 use tracing::warn;
 use warren_membership::catalog::State;
 use warren_replication::plan::Link;
@@ -17,11 +19,13 @@ pub(super) struct Wanted {
     /// bindings count as well.
     by_policy: bool,
     plans: Vec<LinkPlan>,
+    /// What was complained of already: it is said once, not at each look.
+    told: BTreeSet<String>,
 }
 
 impl Wanted {
     pub(super) const fn new(cluster: String) -> Self {
-        Self { cluster, from: None, by_policy: false, plans: Vec::new() }
+        Self { cluster, from: None, by_policy: false, plans: Vec::new(), told: BTreeSet::new() }
     }
 
     pub(super) fn look(&mut self, catalog: &State) -> &[LinkPlan] {
@@ -31,63 +35,75 @@ impl Wanted {
             self.by_policy = catalog.policies().link_anything();
         }
         if changed || self.by_policy {
-            self.plans = shovels(&self.cluster, catalog);
+            let mut found = Found::default();
+            shovels(&self.cluster, catalog, &mut found);
             if self.by_policy {
-                self.plans.extend(of_policies(&self.cluster, catalog));
+                of_policies(&self.cluster, catalog, &mut found);
             }
+            for error in found.errors.difference(&self.told) {
+                warn!("{error}");
+            }
+            (self.plans, self.told) = (found.plans, found.errors);
         }
         &self.plans
     }
 }
 
-fn shovels(cluster: &str, catalog: &State) -> Vec<LinkPlan> {
-    let mut plans = Vec::new();
-    for (key, value) in catalog.parameters().of(shovel::COMPONENT) {
-        let read = serde_json::from_str(value).map_err(|error| error.to_string());
-        match read.and_then(|read| shovel::plan(cluster, &key.vhost, &key.name, Origin::Parameter, read)) {
-            Ok(plan) => plans.push(plan),
-            // It was checked when it was set; another version may have done so.
-            Err(error) => warn!(shovel = key.name, vhost = key.vhost, error, "a shovel's definition does not fit"),
+/// Plans, and what could not be one.
+#[derive(Default)]
+struct Found {
+    plans: Vec<LinkPlan>,
+    errors: BTreeSet<String>,
+}
+
+impl Found {
+    fn add(&mut self, vhost: &str, what: &str, plan: Result<LinkPlan, String>) {
+        match plan {
+            Ok(plan) => self.plans.push(plan),
+            Err(error) => {
+                self.errors.insert(format!("{what} in vhost '{vhost}' cannot be linked: {error}"));
+            }
         }
     }
-    plans
+}
+
+fn shovels(cluster: &str, catalog: &State, found: &mut Found) {
+    for (key, value) in catalog.parameters().of(shovel::COMPONENT) {
+        // It was checked when it was set; but perhaps by another version.
+        let read = serde_json::from_str(value).map_err(|error| error.to_string());
+        let plan = read.and_then(|read| shovel::plan(cluster, &key.vhost, &key.name, Origin::Parameter, read));
+        found.add(&key.vhost, &format!("shovel '{}'", key.name), plan);
+    }
 }
 
 /// What policies link: queues and exchanges.
-fn of_policies(cluster: &str, catalog: &State) -> Vec<LinkPlan> {
+fn of_policies(cluster: &str, catalog: &State, found: &mut Found) {
     let policies = catalog.policies();
-    let mut plans = Vec::new();
-    let mut add = |what: &str, plan: Result<LinkPlan, String>| match plan {
-        Ok(plan) => plans.push(plan),
-        Err(error) => warn!(what, error, "a policy's link cannot be made"),
-    };
     for (_, queue) in catalog.queues().filter(|(_, queue)| queue.exclusive.is_none()) {
         let Some(link) = policies.queue_link(&queue.vhost, &queue.name) else { continue };
         let here = Here { cluster, vhost: &queue.vhost };
-        match upstreams_of(link) {
-            Some(wanted) => {
-                for (name, upstream) in federation::upstreams(catalog, &queue.vhost, &wanted) {
-                    let plan =
-                        upstream.and_then(|upstream| federation::queue_link(here, &queue.name, &name, &upstream));
-                    add(&queue.name, plan);
-                }
-            }
-            None => add(&queue.name, shovel_of(here, &queue.name, link)),
+        let what = format!("queue '{}'", queue.name);
+        let Some(wanted) = upstreams_of(link) else {
+            found.add(&queue.vhost, &what, shovel_of(here, &queue.name, link));
+            continue;
+        };
+        for (name, upstream) in federation::upstreams(catalog, &queue.vhost, &wanted) {
+            let plan = upstream.and_then(|upstream| federation::queue_link(here, &queue.name, &name, &upstream));
+            found.add(&queue.vhost, &what, plan);
         }
     }
     for (vhost, contents) in catalog.vhosts() {
+        let here = Here { cluster, vhost };
         // The default exchange is never federated, nor what is internal.
         for (name, _) in contents.exchanges.iter().filter(|(name, exchange)| !name.is_empty() && !exchange.internal) {
             let Some(wanted) = policies.exchange_link(vhost, name).and_then(upstreams_of) else { continue };
             for (upstream_name, upstream) in federation::upstreams(catalog, vhost, &wanted) {
-                let here = Here { cluster, vhost };
                 let plan = upstream
                     .and_then(|upstream| federation::exchange_link(here, catalog, name, &upstream_name, &upstream));
-                add(name, plan);
+                found.add(vhost, &format!("exchange '{name}'"), plan);
             }
         }
     }
-    plans
 }
 
 fn upstreams_of(link: &Link) -> Option<Upstreams<'_>> {
