@@ -49,7 +49,7 @@ def measure(parameters, count: int, start) -> float:
 def bench(warren: str, uri: str) -> float:
     done = subprocess.run([warren, "bench", "--uri", uri, "--size", "1024", "--duration", "5s", "--json"],
                           check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)["report"]["deliver_rate"]
+    return json.loads(done.stdout)["deliver_rate"]
 
 
 def main() -> None:

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use warren_membership::catalog::State;
 use warren_membership::{Load, Usage};
 
 use super::handle::Node;
 use crate::connection::Front;
+use crate::connection::access::Access;
 
 /// How often the load is told.
 const LOAD: Duration = Duration::from_secs(2);
@@ -43,11 +45,33 @@ pub(super) async fn report_usage(node: Arc<Node>, front: Arc<Front>) {
 pub(super) async fn evict(node: Arc<Node>, front: Arc<Front>, mut changed: watch::Receiver<()>) {
     while changed.changed().await.is_ok() {
         let catalog = node.membership.state();
-        front.registry.close(|access| {
-            if catalog.user(&access.user).is_none() {
-                return Some(format!("user '{}' is deleted", access.user));
-            }
-            catalog.vhost(&access.vhost).is_err().then(|| format!("vhost '{}' is deleted", access.vhost))
-        });
+        front.registry.close(|access| gone(&catalog, access));
+    }
+}
+
+/// Why a connection is nobody's any more, if it is not.
+fn gone(catalog: &State, access: &Access) -> Option<String> {
+    // A link is nobody in particular.
+    if !access.internal && catalog.user(&access.user).is_none() {
+        return Some(format!("user '{}' is deleted", access.user));
+    }
+    catalog.vhost(&access.vhost).is_err().then(|| format!("vhost '{}' is deleted", access.vhost))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use warren_membership::catalog::Command;
+
+    use super::*;
+
+    #[test]
+    fn links_stay_when_users_change_and_go_with_their_vhost() {
+        let mut catalog = State::default();
+        catalog.apply(&Command::PutVhost { name: "/".into() }).0.unwrap();
+        let client = Access { user: "gone".into(), vhost: "/".into(), internal: false };
+        assert_eq!(gone(&catalog, &client).as_deref(), Some("user 'gone' is deleted"));
+        assert_eq!(gone(&catalog, &Access::link("/")), None);
+        assert_eq!(gone(&catalog, &Access::link("v")).as_deref(), Some("vhost 'v' is deleted"));
     }
 }
