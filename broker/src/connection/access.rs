@@ -40,19 +40,17 @@ impl Access {
         Err(Fault::access_refused(format_args!("access to {shown} refused for user '{}'", self.user)))
     }
 
-    /// Whether this node serves clients of the vhost: a backup does not.
-    ///
-    /// # Errors
-    /// 320, naming the primary.
-    pub fn check_served(&self, catalog: &State, node: NodeId) -> Result<(), Fault> {
-        let Some((group, primary)) = catalog.turns_away(&self.vhost, node) else { return Ok(()) };
+    /// Where a client of the vhost has to go instead, if that node does not serve
+    /// it: a backup does not, nor does it turn away the cluster's own links.
+    #[must_use]
+    pub fn turned_away(&self, catalog: &State, node: NodeId) -> Option<String> {
+        let (group, primary) = catalog.turns_away(&self.vhost, node).filter(|_| !self.internal)?;
         let (vhost, policy) = (&self.vhost, &group.policy);
         let whither = match primary {
             Some(primary) => format!("connect to its primary '{}' at {}", primary.name, primary.addresses.amqp),
             None => "it has no primary now".to_owned(),
         };
-        let text = format_args!("this node is a backup of policy '{policy}' in vhost '{vhost}'; {whither}");
-        Err(Fault::new(ReplyCode::ConnectionForced, text))
+        Some(format!("this node is a backup of policy '{policy}' in vhost '{vhost}'; {whither}"))
     }
 
     /// Whether the user may declare a queue or exchange that passes messages on to

@@ -316,7 +316,9 @@ fn enter(front: &Front, number: u64, user: Option<String>, vhost: &str) -> Resul
         if !catalog.may_enter(user, vhost) {
             return Err(Fault::not_allowed(format_args!("access to vhost '{vhost}' refused for user '{user}'")));
         }
-        access.check_served(&catalog, front.broker.process().node)?;
+        if let Some(whither) = access.turned_away(&catalog, front.broker.process().node) {
+            return Err(Fault::new(warren_amqp::ReplyCode::ConnectionForced, whither));
+        }
     }
     drop(catalog);
     Ok((access, seat))

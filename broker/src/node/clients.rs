@@ -41,11 +41,13 @@ pub(super) async fn report_usage(node: Arc<Node>, front: Arc<Front>) {
     }
 }
 
-/// Closes the connections of users and vhosts that are no more, as RabbitMQ does.
+/// Closes the connections of users and vhosts that are no more, as RabbitMQ does,
+/// and those of vhosts whose primary another node is now.
 pub(super) async fn evict(node: Arc<Node>, front: Arc<Front>, mut changed: watch::Receiver<()>) {
     while changed.changed().await.is_ok() {
         let catalog = node.membership.state();
-        front.registry.close(|access| gone(&catalog, access));
+        let here = node.membership.process().node;
+        front.registry.close(|access| gone(&catalog, access).or_else(|| access.turned_away(&catalog, here)));
     }
 }
 
