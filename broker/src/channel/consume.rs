@@ -60,6 +60,13 @@ impl Channel {
         }
         let queue = self.accessible_queue(ctx, &queue_name, Some(Verb::Read))?;
         let tag = own_tag(&consume.consumer_tag);
+        if let Some(other) = consume.arguments.get("x-cancel-on-ha-failover").filter(|value| value.as_bool().is_none())
+        {
+            let (resource, kind) = (ctx.access.queue(&queue_name), value_from_wire(other).kind());
+            return Err(Fault::precondition_failed(format_args!(
+                "invalid arg 'x-cancel-on-ha-failover' for {resource}: {{unacceptable_type,{kind}}}"
+            )));
+        }
         let reading = self.reading(ctx, queue, &queue_name, &consume)?;
         let number = ctx.next_number();
         let spec = ConsumerSpec {

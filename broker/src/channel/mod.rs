@@ -5,6 +5,7 @@
 //!   `confirms.rs` and the answers back
 //! - `consume.rs` consumers, gets and deliveries; `unacked.rs`, `settle.rs` what
 //!   clients hold and give up
+//! - `patience.rs` what may not take too long
 //! - `reply.rs` direct reply-to
 //! - `streams.rs` what of that is otherwise for streams
 //! - `topology.rs` exchanges, queues and bindings
@@ -28,6 +29,7 @@ use crate::connection::fault::Fault;
 pub mod confirms;
 pub mod consume;
 pub mod content;
+mod patience;
 pub mod publish;
 mod reply;
 pub mod routes;
@@ -40,6 +42,7 @@ pub mod unacked;
 use confirms::{Answer, ConfirmBook};
 use consume::{Consumer, Parked};
 use content::{Command, Incoming};
+use patience::Patience;
 use publish::Checked;
 use reply::Requester;
 use topology::{AfterAgreement, AfterCount};
@@ -80,6 +83,7 @@ pub struct Channel {
     /// The properties that were looked at last: publishers repeat them.
     checked: Checked,
     waiting: Option<Waiting>,
+    patience: Patience,
     /// The last method executed, whose answer may be what is awaited.
     method: MethodId,
     deferred: VecDeque<Command>,
@@ -146,6 +150,7 @@ impl Channel {
             queues: FxHashSet::default(),
             checked: Checked::default(),
             waiting: None,
+            patience: Patience::default(),
             method: MethodId::default(),
             deferred: VecDeque::new(),
             is_closed: false,

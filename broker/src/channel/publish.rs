@@ -196,6 +196,9 @@ fn check(properties: &Bytes, access: &Access) -> Result<Asks, Fault> {
             return Err(Fault::precondition_failed(format_args!("invalid expiration '{text}': {why}")));
         }
     }
+    if let Some(mode) = properties.delivery_mode().filter(|mode| !matches!(mode, 1 | 2)) {
+        return Err(Fault::precondition_failed(format_args!("invalid message: {{delivery_mode_unknown,{mode}}}")));
+    }
     match properties.user_id() {
         // A link hands on what somebody else said of himself elsewhere.
         Some(named) if named != access.user.as_bytes() && !access.internal => {

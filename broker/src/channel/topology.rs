@@ -322,6 +322,10 @@ impl Channel {
         wanted: bool,
         ok: Option<TopologyOk>,
     ) -> Result<(), Fault> {
+        if wanted {
+            // As in RabbitMQ, the source is missed first.
+            ctx.broker().catalog().exchange(&bind.vhost, &bind.exchange)?;
+        }
         let destination = match destination {
             Err(fault) if !wanted && fault.code == ReplyCode::NotFound => {
                 self.topology_ok(ctx, ok);

@@ -52,6 +52,12 @@ impl Unacked {
         self.last_tag
     }
 
+    /// The first tag that is held.
+    #[must_use]
+    pub fn first_held(&self) -> Option<u64> {
+        self.entries.iter().find(|(_, held)| held.is_some()).map(|&(tag, _)| tag)
+    }
+
     /// How many the client holds.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -266,7 +266,7 @@ async fn authenticate(
             let hash = front.broker.catalog().user(&told.user).map(|user| user.password_hash.clone());
             match hash {
                 None => format!("user '{}' - invalid credentials", told.user),
-                Some(hash) if !front.passwords.verify(&hash, &told.password).await => {
+                Some(hash) if !front.broker.passwords().verify(&hash, &told.password).await => {
                     format!("user '{}' - invalid credentials", told.user)
                 }
                 Some(_) if !auth::is_allowed_from(&front.settings.loopback_users, &told.user, peer) => {

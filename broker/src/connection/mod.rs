@@ -28,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 use warren_amqp::FrameReader;
 
-use crate::auth::Passwords;
-
 pub mod access;
 pub mod batch;
 mod closing;
@@ -85,6 +83,10 @@ pub struct Settings {
     pub deferred_budget: usize,
     /// Octets of publishes that one transaction may gather.
     pub transaction_budget: usize,
+    /// How long a client may hold a delivery; zero = for ever.
+    pub consumer_timeout: Duration,
+    /// How long a queue without a leader is waited for.
+    pub queue_timeout: Duration,
     /// How long a close is waited for: of the peer, or of commands under way.
     pub close_timeout: Duration,
     /// Users that may connect only from this machine.
@@ -107,6 +109,8 @@ impl Default for Settings {
             outbox_budget: 4 << 20,
             deferred_budget: 1 << 20,
             transaction_budget: 256 << 20,
+            consumer_timeout: Duration::from_secs(30 * 60),
+            queue_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(10),
             loopback_users: vec!["guest".to_owned()],
         }
@@ -123,7 +127,6 @@ pub struct Front {
     pub registry: Arc<Registry>,
     /// What clients have done.
     pub tallies: Tallies,
-    passwords: Passwords,
     /// Numbers of connections; of consumers, gets and requests. Unique on this
     /// process, so that late words never meet somebody new.
     connections: AtomicU64,
@@ -141,7 +144,6 @@ impl Front {
             settings,
             registry: Arc::default(),
             tallies: Tallies::default(),
-            passwords: Passwords::default(),
             connections: AtomicU64::new(0),
             numbers: AtomicU64::new(0),
             sockets: AtomicUsize::new(0),

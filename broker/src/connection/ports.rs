@@ -13,6 +13,7 @@ use warren_membership::catalog::{Command, Outcome, Refusal, State};
 use warren_replication::types::{Process, QueueId};
 use warren_shard::step::{Local, ToChannel};
 
+use crate::auth::Passwords;
 use crate::direct::Direct;
 
 /// Events for the channels of one connection, in order: a shard's turn is one
@@ -62,6 +63,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// The routes of all vhosts; asked once a connection.
     fn routing(&self) -> Arc<dyn Routing>;
+
+    /// Who checks passwords.
+    fn passwords(&self) -> &Passwords;
 
     /// Direct reply-to.
     fn direct(&self) -> &Direct;

@@ -113,7 +113,11 @@ where
         let (to, events) = mpsc::unbounded_channel();
         front.broker.register(number, to);
         let interval = Duration::from_secs(u64::from(opened.heartbeat));
-        let tick = if interval.is_zero() { IDLE_TICK } else { interval / 2 };
+        let tick = match (interval / 2, front.settings.consumer_timeout / 4) {
+            (Duration::ZERO, Duration::ZERO) => IDLE_TICK,
+            (Duration::ZERO, patience) => IDLE_TICK.min(patience),
+            (beats, _) => beats,
+        };
         let mut ticks = tokio::time::interval_at(Instant::now() + tick, tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ctx = Context {
@@ -417,6 +421,12 @@ where
     }
 
     fn on_tick(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        let open = self.channels.iter().filter(|(_, slot)| matches!(slot, Slot::Open(_)));
+        let numbers: Vec<u16> = open.map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.on_channel(number, |channel, ctx| channel.on_tick(ctx, now))?;
+        }
         if !self.heartbeat.wanted {
             return Ok(());
         }

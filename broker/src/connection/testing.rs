@@ -27,6 +27,7 @@ use warren_shard::step::{Local, ToChannel};
 
 use super::ports::{Broker, Events, Proposal, ProposalError, Routing};
 use super::{Front, Settings};
+use crate::auth::Passwords;
 use crate::direct::Direct;
 
 /// Nothing here takes longer, or the test fails.
@@ -41,6 +42,7 @@ pub(super) struct FakeBroker {
     queues: Mutex<Queues>,
     alarm: watch::Sender<Option<Arc<str>>>,
     direct: Direct,
+    passwords: Passwords,
     elsewhere: Mutex<Usage>,
 }
 
@@ -72,6 +74,7 @@ impl FakeBroker {
             queues: Mutex::default(),
             alarm: watch::Sender::new(None),
             direct: Direct::new(ME.node),
+            passwords: Passwords::default(),
             elsewhere: Mutex::default(),
         });
         let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
@@ -326,6 +329,10 @@ impl Broker for FakeBroker {
         Arc::new(FakeRouting { generation: Arc::clone(&self.generation), state: Arc::clone(&self.state) })
     }
 
+    fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
     fn direct(&self) -> &Direct {
         &self.direct
     }
@@ -480,6 +487,17 @@ impl Client {
             Some(Frame { channel, payload: Payload::Method(method) }) => (channel, method),
             other => panic!("no method but {other:?}"),
         }
+    }
+
+    /// The next method, however long it takes.
+    pub(super) async fn method_within(&mut self, patience: Duration) -> (u16, Method) {
+        let read = timeout(patience, async {
+            while self.input.is_empty() {
+                self.stream.read_buf(&mut self.input).await.unwrap();
+            }
+        });
+        read.await.expect("no answer");
+        self.method().await
     }
 
     /// The content behind a method: properties and body.

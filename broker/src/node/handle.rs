@@ -99,6 +99,10 @@ impl Broker for Node {
         Arc::clone(&self.routes) as Arc<dyn Routing>
     }
 
+    fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
     fn direct(&self) -> &Direct {
         &self.direct
     }

@@ -194,7 +194,8 @@ impl Leader {
                 let terms = self.terms(&messages, log);
                 let weighs = self.weighs_publishes();
                 let bodies = if weighs { messages.iter().map(|(_, m)| m.body.len() as u64).sum() } else { 0 };
-                log.propose(Proposal::Publish { session, floor, prev, messages, terms });
+                let entry = log.propose(Proposal::Publish { session, floor, prev, messages, terms });
+                self.questions.publishing(from, entry);
                 if weighs {
                     self.gate.proposed(log.replica.next_offset().0, bodies);
                 }
@@ -302,7 +303,8 @@ impl Leader {
     }
 
     fn ask(&mut self, from: Process, question: Question, log: &mut Log<'_>) {
-        if let Some(question) = self.questions.ask(from, question) {
+        let is_empty = self.queue.as_ref().is_none_or(|queue| queue.first_ready().is_none());
+        if let Some(question) = self.questions.ask(from, question, is_empty) {
             self.answer(from, question, log);
         }
     }

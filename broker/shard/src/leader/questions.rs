@@ -1,7 +1,7 @@
 //! What entry nodes have asked of a leader and wait to hear: gets, purges,
-//! counts. Whoever gives a message back and then asks finds it at its place, so
-//! a question waits until the returns that its process said before it are
-//! committed. Settles need no such wait: what they take is gone at once.
+//! counts. Whoever gives a message back or publishes one and then asks finds it at
+//! its place, so a question waits until the returns and publishes that its process
+//! said before it are committed; a get only if nothing older is there. Settles need no such wait: what they take is gone at once.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -41,6 +41,8 @@ pub(super) struct Questions {
     committed: Index,
     /// The last entry with returns of each process, until it is committed.
     returns: BTreeMap<Process, Index>,
+    /// The same with publishes.
+    publishes: BTreeMap<Process, Index>,
     /// As many as the entry nodes have unanswered: each is said once.
     behind: VecDeque<Behind>,
     /// May be served.
@@ -60,15 +62,23 @@ impl Questions {
         self.returns.insert(by, entry);
     }
 
+    /// Publishes of this process are in this entry.
+    pub(super) fn publishing(&mut self, by: Process, entry: Index) {
+        self.publishes.insert(by, entry);
+    }
+
     /// Everything up to this entry is committed.
     pub(super) fn committed(&mut self, index: Index) {
         self.committed = index;
         self.returns.retain(|_, entry| *entry > index);
+        self.publishes.retain(|_, entry| *entry > index);
     }
 
-    /// The question if it may be taken now; else it is kept.
-    pub(super) fn ask(&mut self, from: Process, question: Question) -> Option<Question> {
-        let Some(&until) = self.returns.get(&from) else { return Some(question) };
+    /// The question if it may be taken now; else it is kept. `is_empty`: nothing
+    /// is ready.
+    pub(super) fn ask(&mut self, from: Process, question: Question, is_empty: bool) -> Option<Question> {
+        let publishes = self.publishes.get(&from).filter(|_| is_empty || !matches!(question, Question::Get(_)));
+        let Some(&until) = self.returns.get(&from).max(publishes) else { return Some(question) };
         self.behind.push_back(Behind { from, question, until });
         None
     }

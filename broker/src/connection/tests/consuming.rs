@@ -1,8 +1,11 @@
 //! Consumers, gets, acknowledgements.
 
+use std::time::Duration;
+
 use warren_amqp::{FieldTable, Method, PropertiesBuilder, Value, basic, queue};
 use warren_shard::step::Local;
 
+use super::super::Settings;
 use super::super::testing::{FakeBroker, Node, short};
 
 #[tokio::test]
@@ -150,4 +153,22 @@ async fn gets_take_one_message_and_recover_gives_all_back() {
     assert_eq!(purged, 2);
     client.send(1, basic::Recover { requeue: false }).await;
     client.expect_close(540, "NOT_IMPLEMENTED - requeue=false").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_held_for_too_long_closes_its_channel() {
+    let node = Node::with(Settings { consumer_timeout: Duration::from_secs(60), ..Settings::default() });
+    let mut client = node.channel().await;
+    client.declare(1, "q").await;
+    client.publish_to(1, "q", b"x").await;
+    client.consume("q", "c", false).await;
+    let begin = tokio::time::Instant::now();
+    client.delivery().await;
+    let text = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 60000 ms. \
+                This timeout value can be configured, see consumers doc guide to learn more";
+    let (_, method) = client.method_within(Duration::from_secs(120)).await;
+    let Method::ChannelClose(close) = method else { panic!("{method:?}") };
+    assert_eq!((close.reply_code, close.reply_text.as_str()), (406, text));
+    let elapsed = begin.elapsed();
+    assert!(elapsed >= Duration::from_secs(60) && elapsed <= Duration::from_secs(91), "{elapsed:?}");
 }
