@@ -275,11 +275,12 @@ impl Stream {
         self.looked = Some(world.now);
         self.grown = false;
         let from = first(log.ledger());
-        let parts = log.replica.parts(Offset(from));
+        // What is not committed is not anybody's yet: the newest part is a committed one.
+        let end = log.ledger().next_offset();
+        let parts = log.replica.parts(Offset(from)).take_while(|(first, ..)| *first < end);
         let spans = parts.map(|(first, bytes, time)| Span { first: first.0, bytes, time });
         let Some(keep) = self.retention.keep_from(world.wall, spans) else { return };
-        // What is not committed is not anybody's yet.
-        let (from, keep) = (from.max(self.kept_from), keep.min(log.ledger().next_offset().0));
+        let from = from.max(self.kept_from);
         if from < keep {
             self.kept_from = keep;
             let reason = if grows_old { SettleReason::Expired } else { SettleReason::Dropped };
