@@ -1,7 +1,7 @@
 //! The clients: publishers that count their confirms, consumers that
 //! acknowledge, give back, hold, get, purge, and close their channels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use warren_replication::message::{ConsumerSpec, Message, SettleReason};
 use warren_replication::types::{ConsumerKey, Offset, Process, QueueId, Session};
@@ -70,11 +70,11 @@ impl Client {
         index: usize,
         node: usize,
         process: Process,
-        queues: &[QueueId],
+        (queues, delayed): (&[QueueId], &BTreeSet<QueueId>),
         rng: &mut Rng,
         publisher: bool,
     ) -> Option<Self> {
-        let queue = rng.pick(queues)?;
+        let queue = rng.pick(queues).filter(|queue| publisher || !delayed.contains(queue))?;
         let other = if rng.percent(30) { rng.pick(queues)? } else { queue };
         let kind = if publisher {
             let window = rng.between(1, 30) as usize;
@@ -144,7 +144,7 @@ impl Client {
                     }
                     *sequence += 1;
                     let padding = rng.below(60) as usize;
-                    let message = oracle.publish(target, session, *sequence, padding);
+                    let message = oracle.publish(target, session, *sequence, padding, rng);
                     pending.insert((target, *sequence), message.clone());
                     messages.push((*sequence, message));
                 }
@@ -204,6 +204,8 @@ impl Client {
                                 wants.push((queue, Local::Count { connection, channel: 1, request: number }));
                             }
                         }
+                    } else if !calm && rng.percent(10) {
+                        wants.push((queue, Local::Settle(offsets, SettleReason::Rejected)));
                     } else {
                         wants.push((queue, Local::Settle(offsets, SettleReason::Acked)));
                     }

@@ -13,6 +13,7 @@ mod disk;
 mod net;
 mod oracle;
 mod rng;
+mod rules;
 mod streams;
 mod world;
 
@@ -33,7 +34,7 @@ fn run(seed: u64, mutation: Option<Mutation>) -> Result<World, String> {
         world.trace().for_each(|line| println!("{line}"));
     }
     match world.oracle.violation.take() {
-        Some(what) => Err(format!("seed {seed}, at {} µs: {what}", world.now)),
+        Some(what) => Err(format!("seed {seed}, at {} µs: {what}\n{:?}", world.now, world.rules())),
         None => Ok(world),
     }
 }
@@ -47,7 +48,7 @@ fn the_promises_hold_whatever_happens() {
     };
     println!("seeds {seeds:?}; replay one by WARREN_SEED=n");
     let next = AtomicU64::new(seeds.start);
-    let totals: [AtomicU64; 4] = Default::default();
+    let totals: [AtomicU64; 7] = Default::default();
     let failures = std::thread::scope(|scope| {
         let work = || {
             let mut failures = Vec::new();
@@ -58,8 +59,16 @@ fn the_promises_hold_whatever_happens() {
                 }
                 match run(seed, None) {
                     Ok(world) => {
-                        let seen =
-                            [world.turns, world.oracle.confirms, world.oracle.deliveries, world.oracle.redeliveries];
+                        let oracle = &world.oracle;
+                        let seen = [
+                            world.turns,
+                            oracle.confirms,
+                            oracle.deliveries,
+                            oracle.redeliveries,
+                            oracle.moves,
+                            oracle.expired,
+                            oracle.dropped,
+                        ];
                         for (total, seen) in totals.iter().zip(seen) {
                             total.fetch_add(seen, Ordering::Relaxed);
                         }
@@ -74,8 +83,9 @@ fn the_promises_hold_whatever_happens() {
         let threads = [scope.spawn(work), scope.spawn(work)];
         threads.into_iter().flat_map(|thread| thread.join().expect("a seed panicked")).collect::<Vec<_>>()
     });
-    let [turns, confirms, deliveries, redeliveries] = totals.map(AtomicU64::into_inner);
+    let [turns, confirms, deliveries, redeliveries, moves, expired, dropped] = totals.map(AtomicU64::into_inner);
     println!("{turns} turns, {confirms} confirms, {deliveries} deliveries, {redeliveries} of them redelivered");
+    println!("{moves} moved on, {expired} expired, {dropped} dropped");
     assert!(failures.is_empty(), "{} seeds failed: {}", failures.len(), failures.join("\n"));
     assert!(seeds.end - seeds.start == 1 || (confirms > 0 && redeliveries > 0), "the seeds tried nothing");
 }

@@ -6,11 +6,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use warren_queue::{Kind, Rules};
+use warren_queue::{Kind, Reason, Rules};
 use warren_replication::ledger::Ledger;
 use warren_replication::message::{Message, SettleReason};
 use warren_replication::record::{self, Entry, Record};
 use warren_replication::types::{Epoch, Process, QueueId, Session};
+use warren_shard::step::Transfer;
+
+use crate::rng::Rng;
+use crate::rules;
 
 /// Who a message was given to: a channel of a process, in one of its uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,15 @@ struct QueueFacts {
     purged: bool,
     /// What a stream keeps, and the times of its messages.
     stream: Option<(Arc<Rules>, HashMap<u64, u64>)>,
+    rules: Arc<Rules>,
+    /// When each was committed by its entry, and how long it waits.
+    times: HashMap<u64, (u64, Option<u64>)>,
+    /// When a value was taken last.
+    values: HashMap<i64, u64>,
+    /// Handed to whoever moves messages on.
+    moved: HashSet<u64>,
+    /// Why each left.
+    why: HashMap<u64, SettleReason>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +76,9 @@ pub(crate) struct Oracle {
     pub(crate) deliveries: u64,
     pub(crate) confirms: u64,
     pub(crate) redeliveries: u64,
+    pub(crate) moves: u64,
+    pub(crate) expired: u64,
+    pub(crate) dropped: u64,
 }
 
 fn id(message: &Message) -> u64 {
@@ -71,6 +87,13 @@ fn id(message: &Message) -> u64 {
 
 fn hash(bytes: &Bytes) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl Holder {
+    /// When it got the message, by a wall clock.
+    fn wall(&self) -> u64 {
+        1_700_000_000_000 + self.since / 1_000
+    }
 }
 
 impl Oracle {
@@ -123,13 +146,58 @@ impl Oracle {
     }
 
     /// A new message for a queue.
-    pub(crate) fn publish(&mut self, queue: QueueId, session: Session, sequence: u64, padding: usize) -> Message {
+    pub(crate) fn publish(
+        &mut self,
+        queue: QueueId,
+        session: Session,
+        sequence: u64,
+        padding: usize,
+        rng: &mut Rng,
+    ) -> Message {
         let id = self.next_id;
         self.next_id += 1;
         self.published.insert(id, Published { queue, session, sequence, confirmed: false, delivered: false });
         let mut body = id.to_le_bytes().to_vec();
         body.resize(8 + padding, 0);
-        Message { routing_key: Bytes::from_static(b"key"), body: Bytes::from(body), ..Message::default() }
+        let properties = rules::properties(&self.queue(queue).rules, rng);
+        Message { routing_key: Bytes::from_static(b"key"), properties, body: Bytes::from(body), ..Message::default() }
+    }
+
+    /// A queue is declared.
+    pub(crate) fn declare(&mut self, queue: QueueId, rules: &Arc<Rules>) {
+        self.queue(queue).rules = Arc::clone(rules);
+    }
+
+    pub(crate) fn rules(&mut self, queue: QueueId) -> &Rules {
+        &self.queue(queue).rules
+    }
+
+    /// The queues that nobody consumes from.
+    pub(crate) fn delayed(&self) -> BTreeSet<QueueId> {
+        let delayed = self.queues.iter().filter(|(_, facts)| facts.rules.kind == Kind::Delayed);
+        delayed.map(|(queue, _)| *queue).collect()
+    }
+
+    /// A message is handed to whoever moves it on.
+    pub(crate) fn moved(&mut self, queue: QueueId, transfer: &Transfer, wall: u64) {
+        self.moves += 1;
+        let (offset, id) = (transfer.offset.0, id(&transfer.message));
+        let facts = self.queue(queue);
+        facts.moved.insert(offset);
+        let (committed, time) = (facts.committed.get(&id).copied(), facts.times.get(&offset).copied());
+        let known = match transfer.reason {
+            Reason::Due => facts.rules.kind == Kind::Delayed,
+            _ => facts.rules.dead_letter.is_some(),
+        };
+        self.check(known, || format!("{queue:?}: {offset} moves on for {:?}", transfer.reason));
+        self.check(committed == Some(offset), || format!("{queue:?}: {offset} moves on and is message {id}"));
+        if matches!(transfer.reason, Reason::Due | Reason::Expired) {
+            // Wall clocks are up to 200 ms apart.
+            let due = time.and_then(|(time, wait)| Some(time + wait?));
+            self.check(due.is_some_and(|due| due <= wall + 200), || {
+                format!("{queue:?}: {offset} moves on before {due:?}")
+            });
+        }
     }
 
     pub(crate) fn excuse(&mut self, process: Process, now: u64) {
@@ -143,7 +211,12 @@ impl Oracle {
         let Some(published) = self.published.get_mut(&id) else { return };
         published.confirmed = true;
         let (queue, session, sequence) = (published.queue, published.session, published.sequence);
-        let known = self.queue(queue).committed.contains_key(&id);
+        let facts = self.queue(queue);
+        // One that the queue knew is not taken again.
+        let known = facts.committed.contains_key(&id) || rules::value(&facts.rules, message).is_some();
+        if !facts.committed.contains_key(&id) {
+            self.published.remove(&id);
+        }
         self.check(known, || format!("{queue:?}: {session:?} {sequence} was confirmed and nobody committed it"));
     }
 
@@ -179,7 +252,18 @@ impl Oracle {
                     if let Some(what) = facts.stream.as_mut().and_then(|stream| retained(stream, bytes)) {
                         wrong = Some(format!("{queue:?}: {what}"));
                     }
+                    let Ok(decoded) = Entry::decode(bytes) else { continue };
+                    let time = decoded.time;
                     for (offset, message) in record::messages(bytes).unwrap_or_default() {
+                        let wait = rules::wait(&facts.rules, &message);
+                        facts.times.insert(offset.0, (time, wait));
+                        if let Some(value) = rules::value(&facts.rules, &message) {
+                            let window = facts.rules.deduplicate.map_or(0, |known| known.window);
+                            let before = facts.values.insert(value, time);
+                            if before.is_some_and(|before| time < before + window) {
+                                wrong = Some(format!("{queue:?}: {offset} has the value of another one, {value}"));
+                            }
+                        }
                         let id = id(&message);
                         if facts.offsets.insert(offset.0, id).is_some_and(|other| other != id) {
                             wrong = Some(format!("{queue:?}: two messages at offset {offset}"));
@@ -188,6 +272,29 @@ impl Oracle {
                             wrong = Some(format!("{queue:?}: message {id} is at {} and at {offset}", known.get()));
                         }
                         facts.committed.insert(id, offset.0);
+                    }
+                    for settle in &decoded.records {
+                        let Record::Settle { reason, ranges } = settle else { continue };
+                        for offset in ranges.iter().flat_map(|(first, last)| *first..=*last) {
+                            if facts.why.contains_key(&offset) || !facts.times.contains_key(&offset) {
+                                continue;
+                            }
+                            facts.why.insert(offset, *reason);
+                            let due = facts.times[&offset].1.map(|wait| facts.times[&offset].0 + wait);
+                            let good = facts.stream.is_some()
+                                || rules::allow(&facts.rules, *reason)
+                                    && match reason {
+                                        SettleReason::Expired => due.is_some_and(|due| due <= time),
+                                        SettleReason::DeadLettered => facts.moved.contains(&offset),
+                                        _ => true,
+                                    };
+                            if !good {
+                                wrong =
+                                    Some(format!("{queue:?}: {offset}, due at {due:?}, left at {time} for {reason:?}"));
+                            }
+                            self.expired += u64::from(*reason == SettleReason::Expired);
+                            self.dropped += u64::from(*reason == SettleReason::Dropped);
+                        }
                     }
                 }
             }
@@ -267,6 +374,15 @@ impl Oracle {
             wrong = Some(format!("{offset} went to {to:?} while {holder:?} has it, whose node is well"));
         }
         facts.held.insert(offset, to);
+        if facts.rules.kind == Kind::Delayed {
+            wrong = Some(format!("{offset} was delivered, and is only to move on"));
+        }
+        // It may have been on its way to a node that slept.
+        if let Some((time, Some(wait))) = facts.times.get(&offset)
+            && time + wait + 4_000 < to.wall()
+        {
+            wrong = Some(format!("{offset} was delivered long after its time, {} at {}", time + wait, to.wall()));
+        }
         match self.published.get_mut(&id) {
             Some(published) if published.queue == queue => published.delivered = true,
             _ => wrong = Some(format!("message {id} was never published here")),
@@ -294,11 +410,14 @@ impl Oracle {
         let mut wrong = None;
         for (id, published) in &self.published {
             let queue = published.queue;
-            let purged = self.queues.get(&queue).is_some_and(|facts| {
+            let facts = self.queues.get(&queue);
+            let purged = facts.is_some_and(|facts| {
                 let dropped = |offset| facts.stream.is_some() && facts.settled.contains_key(offset);
                 facts.purged || facts.committed.get(id).is_some_and(dropped)
             });
-            if published.confirmed && !published.delivered && !purged && !deleted.contains(&queue) {
+            let why = facts.and_then(|facts| facts.why.get(facts.committed.get(id)?));
+            let left = why.is_some_and(|why| *why != SettleReason::Acked && *why != SettleReason::Rejected);
+            if published.confirmed && !published.delivered && !purged && !left && !deleted.contains(&queue) {
                 wrong = Some(format!("{queue:?}: message {id} was confirmed and is lost"));
             }
         }

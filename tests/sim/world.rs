@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use warren_replication::message::{QueueWord, ReadFrom};
 use warren_replication::replica::Replica;
-use warren_replication::types::{NodeId, Process, QueueId};
+use warren_replication::types::{Epoch, NodeId, Offset, Process, QueueId};
 use warren_shard::step::{Effects, Input, Local, Wish};
 use warren_shard::{Settings, Shard};
 
@@ -46,17 +46,47 @@ enum Event {
     Turn,
     Leave,
     Sync,
-    Arrive { from: Process, from_node: usize, session: u64, words: Vec<(QueueId, QueueWord)> },
-    LinkUp { peer: usize, session: u64 },
-    LinkDown { peer: usize, session: u64 },
-    Connect { peer: usize },
+    Arrive {
+        from: Process,
+        from_node: usize,
+        session: u64,
+        words: Vec<(QueueId, QueueWord)>,
+    },
+    LinkUp {
+        peer: usize,
+        session: u64,
+    },
+    LinkDown {
+        peer: usize,
+        session: u64,
+    },
+    Connect {
+        peer: usize,
+    },
     Apply,
     Tick,
     LeaseAsk,
-    LeaseGrant { until: u64, applied: usize },
-    Wish { queue: QueueId, wish: Wish },
-    Read { request: u64, queue: QueueId, first: warren_replication::types::Index, max_bytes: usize },
+    LeaseGrant {
+        until: u64,
+        applied: usize,
+    },
+    Wish {
+        queue: QueueId,
+        wish: Wish,
+    },
+    Read {
+        request: u64,
+        queue: QueueId,
+        first: warren_replication::types::Index,
+        max_bytes: usize,
+    },
     Client(usize),
+    /// Messages that moved on have arrived.
+    Moved {
+        queue: QueueId,
+        epoch: Epoch,
+        offsets: Vec<Offset>,
+    },
     Boot,
     Controller,
     Fault,
@@ -169,6 +199,8 @@ impl World {
             resend_bytes: rng.pick(&[64, 4_096]).unwrap_or(64),
             confirm_timeout: 8_000 * MS,
             window: warren_queue::Window { messages: 8, bytes: 600 },
+            transfer_messages: rng.pick(&[2, 10, 1_000]).unwrap_or(2),
+            transfer_bytes: rng.pick(&[100, 1 << 20]).unwrap_or(100),
             ..Settings::default()
         };
         settings.replica.window_bytes = rng.pick(&[512, 8_192, 1 << 20]).unwrap_or(512);
@@ -215,6 +247,10 @@ impl World {
                 let rules = streams::rules(&mut self.rng);
                 self.oracle.stream(queue, &rules);
                 self.catalog.rules.insert(queue, rules);
+            } else {
+                let rules = crate::rules::any(&mut self.rng);
+                self.oracle.declare(queue, &rules);
+                self.catalog.rules.insert(queue, rules);
             }
         }
         self.faults_until = self.rng.between(2_000, 5_000) * MS;
@@ -248,6 +284,11 @@ impl World {
                 self.trace.pop_front();
             }
         }
+    }
+
+    /// The rules of each queue.
+    pub(crate) fn rules(&self) -> Vec<String> {
+        self.catalog.rules.iter().map(|(queue, rules)| format!("{queue:?}: {rules:?}")).collect()
     }
 
     /// Notes the state of every shard.
@@ -351,6 +392,7 @@ impl World {
                 self.mail(node, Input::Read { request, entries });
             }
             Event::Client(client) => self.client(client),
+            Event::Moved { queue, epoch, offsets } => self.mail(node, Input::Transferred(queue, epoch, offsets)),
             _ => {}
         }
     }
@@ -413,6 +455,9 @@ impl World {
     fn drainers(&mut self) {
         let up: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].up.is_some()).collect();
         for queue in self.catalog.queues.keys().copied().collect::<Vec<_>>() {
+            if self.oracle.rules(queue).kind == warren_queue::Kind::Delayed {
+                continue;
+            }
             let Some(node) = self.rng.pick(&up) else { return };
             let Some(process) = self.nodes[node].up.as_ref().map(|up| up.process) else { return };
             let index = self.clients.len();

@@ -78,9 +78,11 @@ impl World {
         let queues: Vec<QueueId> = self.catalog.queues.keys().copied().collect();
         let count = if self.calm { 0 } else { self.rng.between(1, 4) };
         let queues = if queues.is_empty() { vec![QueueId(1)] } else { queues };
+        let delayed = self.oracle.delayed();
         for n in 0..count {
             let index = self.clients.len();
-            if let Some(mut client) = Client::new(index, node, process, &queues, &mut self.rng, n % 2 == 0) {
+            if let Some(mut client) = Client::new(index, node, process, (&queues, &delayed), &mut self.rng, n % 2 == 0)
+            {
                 if n % 2 == 1 && self.catalog.is_stream(client.queue()) {
                     client.kind = Kind::Reader(Reader::any(&mut self.rng));
                 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use warren_replication::message::{QueueWord, ToEntry};
-use warren_replication::types::{Clock, Moment, NodeId, Process, QueueId};
-use warren_shard::step::{Effects, Input, ToChannel};
+use warren_replication::types::{Clock, Moment, NodeId, Offset, Process, QueueId};
+use warren_shard::step::{Effects, Input, ToChannel, Transfers};
 
 use super::{Event, MS, Mutation, Node, World};
 
@@ -69,7 +69,7 @@ impl World {
                 self.trace.push_back(line);
             }
         }
-        let Effects { writes, ticket, words, replies, wishes, reads, alarms, .. } = effects;
+        let Effects { writes, ticket, words, replies, wishes, transfers, reads, alarms, .. } = effects;
         for (queue, alarm) in alarms {
             self.oracle.fail(|| format!("{queue:?} at {process:?}: {alarm}"));
         }
@@ -87,12 +87,32 @@ impl World {
             let (request, queue, first, max_bytes) = (read.request, read.queue, read.first, read.max_bytes);
             self.at(delay, node, Event::Read { request, queue, first, max_bytes });
         }
+        for (queue, said) in transfers {
+            self.transfer(node, queue, said);
+        }
         for (queue, wish) in wishes {
             let delay = self.rng.between(MS, 15 * MS);
             self.at(delay, node, Event::Wish { queue, wish });
         }
         for (connection, _, event) in replies {
             self.reply(node, process, connection, event);
+        }
+    }
+
+    /// Whoever moves messages on: quick, slow, or gone with its node.
+    fn transfer(&mut self, node: usize, queue: QueueId, said: Transfers) {
+        let Transfers::Move(epoch, transfers) = said else { return };
+        let wall = self.nodes[node].wall(self.now);
+        for transfer in &transfers {
+            self.oracle.moved(queue, transfer, wall);
+        }
+        let mut offsets: Vec<Offset> = transfers.iter().map(|transfer| transfer.offset).collect();
+        while !offsets.is_empty() {
+            let some = self.rng.between(1, offsets.len() as u64) as usize;
+            let offsets = offsets.drain(..some).collect();
+            let slow = if !self.calm && self.rng.percent(5) { 1_000 * MS } else { 3 * MS };
+            let delay = self.rng.between(10, slow);
+            self.at(delay, node, Event::Moved { queue, epoch, offsets });
         }
     }
 
