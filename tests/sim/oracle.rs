@@ -89,6 +89,25 @@ fn hash(bytes: &Bytes) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// The messages of an entry that were refused and are kept to be moved on.
+fn kept(entry: &Entry) -> HashSet<u64> {
+    let mut next = entry.first_offset.0;
+    let mut kept = HashSet::new();
+    for record in &entry.records {
+        let (runs, refused) = match record {
+            Record::Publish { runs, .. } => (runs, false),
+            Record::Refuse { runs, kept: true, .. } => (runs, true),
+            _ => continue,
+        };
+        let end = next + runs.iter().map(|(first, last)| last - first + 1).sum::<u64>();
+        if refused {
+            kept.extend(next..end);
+        }
+        next = end;
+    }
+    kept
+}
+
 impl Holder {
     /// When it got the message, by a wall clock.
     fn wall(&self) -> u64 {
@@ -254,10 +273,13 @@ impl Oracle {
                     }
                     let Ok(decoded) = Entry::decode(bytes) else { continue };
                     let time = decoded.time;
+                    let kept = kept(&decoded);
                     for (offset, message) in record::messages(bytes).unwrap_or_default() {
                         let wait = rules::wait(&facts.rules, &message);
                         facts.times.insert(offset.0, (time, wait));
-                        if let Some(value) = rules::value(&facts.rules, &message) {
+                        // What was refused and only moves on was not taken.
+                        if let Some(value) = rules::value(&facts.rules, &message).filter(|_| !kept.contains(&offset.0))
+                        {
                             let window = facts.rules.deduplicate.map_or(0, |known| known.window);
                             let before = facts.values.insert(value, time);
                             if before.is_some_and(|before| time < before + window) {

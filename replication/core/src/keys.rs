@@ -44,9 +44,10 @@ impl Keys {
         self.ends.insert((until, key));
     }
 
-    pub(crate) fn remove(&mut self, key: Key) {
-        if let Some(until) = self.until.remove(&key) {
-            self.ends.remove(&(until, key));
+    /// Forgets a key that holds until then, unless it was taken anew.
+    pub(crate) fn remove(&mut self, key: Key, until: u64) {
+        if self.ends.remove(&(until, key)) {
+            self.until.remove(&key);
         }
     }
 
@@ -95,6 +96,8 @@ mod tests {
         let mut bytes = BytesMut::new();
         keys.encode(&mut bytes);
         assert_eq!(Keys::decode(&mut Reader::new(&bytes)).unwrap(), keys);
+        keys.remove(1, 10);
+        assert!(keys.holds(1, 24), "it was taken anew");
         keys.trim(20, 9);
         assert_eq!((keys.len(), keys.holds(2, 0)), (2, false));
         keys.trim(20, 1);

@@ -359,7 +359,7 @@ impl Leader {
                     let records = pending.entry.records.iter();
                     let keys =
                         records.filter_map(|r| if let Record::Keys { keys, .. } = r { Some(keys) } else { None });
-                    keys.flatten().for_each(|(key, _)| self.keys.remove(*key));
+                    keys.flatten().for_each(|(key, until)| self.keys.remove(*key, *until));
                 }
             }
             own.apply(commit, Some(out));
