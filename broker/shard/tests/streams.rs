@@ -254,6 +254,35 @@ fn readers_go_on_under_the_next_leader_without_gap_or_repetition() {
     assert_eq!(node.read(2), [0, 1, 2, 3, 4, 5]);
 }
 
+/// A claim that has waited for the inherited log knows nothing of a consumer that
+/// comes in the very turn in which that is committed.
+#[test]
+fn a_consumer_that_comes_as_the_log_is_inherited_is_not_forgotten() {
+    let mut node = Node::new(Rules::default(), Settings::default());
+    node.publish(2);
+    let mut effects = Effects::default();
+    let clock = |now: Moment| Clock { now, wall: now.0 / 1_000 };
+    node.now = node.now.plus_micros(1_000);
+    let reign = node.reign(2);
+    node.shard.turn(clock(node.now), [reign], &mut effects);
+    for (_, write) in effects.writes.drain(..) {
+        if let Some(Write::Append { first, entries }) = write {
+            node.log.extend((first.0..).zip(entries));
+        }
+    }
+    let spec = ConsumerSpec {
+        key: key(1),
+        tag: Bytes::new(),
+        prefetch: 10,
+        no_ack: false,
+        exclusive: false,
+        priority: 0,
+        reading: Some(Reading { from: ReadFrom::First, unacked: 0 }),
+    };
+    node.turns(vec![Input::Persisted(effects.ticket), Input::Local(QUEUE, Local::Consume(spec))]);
+    assert_eq!((node.read(1), node.status().consumers), (vec![0, 1], 1));
+}
+
 /// Thousands of entries, memory for a few: every reader gets everything from its
 /// place on, whatever others read, and finding a place costs few reads.
 #[test]

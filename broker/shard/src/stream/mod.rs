@@ -145,7 +145,8 @@ impl Stream {
                     log.propose(Proposal::EndSession(session));
                 }
             }
-            word if self.readers.is_none() => self.waiting.push_back((from, word)),
+            // In order: a claim that waits would undo what came after it.
+            word if self.readers.is_none() || !self.waiting.is_empty() => self.waiting.push_back((from, word)),
             word => self.take(from, word, log.replica),
         }
     }
