@@ -100,7 +100,7 @@ impl State {
     }
 
     /// A process is over: its exclusive queues and those that lived in it only
-    /// are deleted (CHECKLIST 31).
+    /// are deleted (docs/PROOF.md, point 31).
     pub(super) fn drop_process(&mut self, process: &Process, changes: &mut Vec<Change>) {
         let owned = self.index.owned.iter().filter(|(owner, _)| owner.process == *process);
         let mut gone: BTreeSet<QueueId> = owned.flat_map(|(_, queues)| queues).copied().collect();

@@ -43,7 +43,7 @@ fn next_step(id: QueueId, queue: &Queue, live: &BTreeSet<Process>) -> Option<Com
 }
 
 /// Whether the target members in sync could stand alone: as many as the plan's
-/// minimum, and at least one. Until then the old arrangement stays (CHECKLIST 35).
+/// minimum, and at least one. Until then the old arrangement stays (docs/PROOF.md, point 35).
 fn enough(queue: &Queue) -> bool {
     let in_sync = queue.assignment.isr.iter().filter(|member| queue.target.contains(&member.node)).count();
     in_sync >= queue.planned_min().max(1) as usize
