@@ -1,7 +1,7 @@
 //! Consumers, `basic.get`, and messages on their way to the client.
 
 use rand::distr::{Alphanumeric, SampleString};
-use warren_amqp::{Delivery, ShortStr, basic};
+use warren_amqp::{Delivery, ShortStr, basic, with_long_header};
 use warren_membership::catalog::Verb;
 use warren_replication::message::{ConsumerSpec, Message, SettleReason};
 use warren_replication::types::{Offset, QueueId};
@@ -13,6 +13,9 @@ use crate::arguments::value_from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 use crate::direct;
+
+/// The header that says how often a message was delivered before.
+const DELIVERY_COUNT: &str = "x-delivery-count";
 
 /// A consumer of this channel.
 #[derive(Debug)]
@@ -152,6 +155,16 @@ impl Channel {
         self.waiting = Some(Waiting::Get { get: number, no_ack: get.no_ack, queue: queue_name });
         ctx.batch.push(queue, Local::Get(ctx.consumer_key(self.number, number)));
         Ok(())
+    }
+
+    /// Writes how often a message was delivered before into its headers, where the
+    /// queue counts: as RabbitMQ's quorum queues do, from the second time on.
+    pub(super) fn say_count(&mut self, message: &mut Message, count: Option<u32>) {
+        let Some(count) = count.filter(|count| *count > 0) else { return };
+        // What cannot be read was not let in.
+        if let Ok(properties) = with_long_header(&message.properties, DELIVERY_COUNT, count.into(), &mut self.scratch) {
+            message.properties = properties;
+        }
     }
 
     pub(super) fn on_got(

@@ -181,7 +181,8 @@ impl Channel {
         match event {
             ToChannel::Confirmed(queue, ranges) => self.on_answered(ctx, queue, &ranges, true),
             ToChannel::Refused(queue, ranges) => self.on_answered(ctx, queue, &ranges, false),
-            ToChannel::Deliver { queue, consumer, offset, redelivered, message, .. } => {
+            ToChannel::Deliver { queue, consumer, offset, redelivered, count, mut message } => {
+                self.say_count(&mut message, count);
                 self.on_delivery(ctx, consumer, Parked { consumer, queue, offset, redelivered, message });
                 Ok(())
             }
@@ -191,7 +192,12 @@ impl Channel {
             }
             ToChannel::Consuming { consumer, attached } => self.on_consuming(ctx, consumer, attached),
             ToChannel::Cancelled { consumer } => self.on_cancelled(ctx, consumer),
-            ToChannel::Got { get, queue, found, .. } => self.on_got(ctx, get, queue, found),
+            ToChannel::Got { get, queue, count, mut found } => {
+                if let Some((_, _, message, _)) = &mut found {
+                    self.say_count(message, count);
+                }
+                self.on_got(ctx, get, queue, found)
+            }
             ToChannel::Purged { request, messages } => self.on_purged(ctx, request, messages),
             ToChannel::Counted { request, ready, consumers } => self.on_counted(ctx, request, ready, consumers),
             ToChannel::Gone { request } => self.on_gone(ctx, request),

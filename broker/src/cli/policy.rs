@@ -52,7 +52,8 @@ enum Action {
         /// The policy.
         policy: String,
         /// The node's name; it has to be in sync in all of the policy's queues.
-        node: String,
+        #[arg(value_name = "NODE")]
+        primary: String,
         /// The policy's virtual host.
         #[arg(long, default_value = "/")]
         vhost: String,
@@ -83,10 +84,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         Action::Apply { file, target } => apply(file, target)?,
         Action::List { target, json } => list(target, *json)?,
         Action::Diff { file, target } => diff(file, target)?,
-        Action::Primary { policy, node, vhost, target } => {
-            let body = MovePrimary { vhost: vhost.clone(), policy: policy.clone(), node: node.clone() };
+        Action::Primary { policy, primary, vhost, target } => {
+            let body = MovePrimary { vhost: vhost.clone(), policy: policy.clone(), node: primary.clone() };
             Client::new(target).put::<()>("/api/policies/primary", &body)?;
-            output::say(&format!("{node} is the primary of policy {policy} now"))?;
+            output::say(&format!("{primary} is the primary of policy {policy} now"))?;
         }
         Action::Explain { queue, vhost, file, target, json } => {
             let explanation = match file {
