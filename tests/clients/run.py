@@ -110,7 +110,7 @@ def celery(cluster: Cluster) -> None:
 
 
 def main() -> None:
-    chosen = sys.argv[2:] or [*CLIENTS, "tools"]
+    chosen = sys.argv[2:] or [*CLIENTS, "tools", "celery"]
     names = [name for name in CLIENTS if name in chosen]
     started = time.monotonic()
     with Cluster() as cluster:
