@@ -5,7 +5,7 @@ use std::path::Path;
 
 use warren_tests::processes::{Cluster, Node, eventually, warren};
 
-/// Publishes so many messages to two queues through a node; true if it served.
+/// Publishes so many messages to two queues, which it empties first.
 fn publish(cluster: &Cluster, node: Node, messages: &str) -> Result<(), String> {
     let uri = cluster.amqp(node);
     let what = ["bench", "--uri", &uri, "--publishers", "2", "--consumers", "0", "--queues", "2", "--keep"];
@@ -57,8 +57,8 @@ fn the_backup_turns_clients_away_until_it_leads_everything() {
         let moved = cluster.ask(Node(3), &["policy", "primary", "pair", "node-1"]);
         if moved.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&moved.stderr).into_owned()) }
     });
-    await_primary(&cluster, Node(3), Node(1), 800);
+    await_primary(&cluster, Node(3), Node(1), 300);
     assert!(!serves(&cluster, Node(2)));
     publish(&cluster, Node(1), "100").unwrap();
-    await_primary(&cluster, Node(2), Node(1), 900);
+    await_primary(&cluster, Node(2), Node(1), 100);
 }
