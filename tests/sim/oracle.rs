@@ -399,9 +399,9 @@ impl Oracle {
         if facts.rules.kind == Kind::Delayed {
             wrong = Some(format!("{offset} was delivered, and is only to move on"));
         }
-        // It may have been on its way to a node that slept.
+        // It may have been on its way to a node that slept, and fell asleep again.
         if let Some((time, Some(wait))) = facts.times.get(&offset)
-            && time + wait + 4_000 < to.wall()
+            && time + wait + 8_000 < to.wall()
         {
             wrong = Some(format!("{offset} was delivered long after its time, {} at {}", time + wait, to.wall()));
         }
