@@ -86,7 +86,7 @@ impl Bodies {
         self.take(offset, budget);
     }
 
-    /// What to read next, if anything; to be followed by [`Self::asked`].
+    /// What to read next, if anything.
     pub(crate) fn wanted(&mut self, queue: &Queue<ConsumerKey>, settings: &Settings) -> Option<Wanted> {
         if self.seek.is_reading() {
             return None;
