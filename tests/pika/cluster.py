@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import tomllib
+import urllib.parse
 import urllib.request
 
 import pika
@@ -35,8 +36,18 @@ class Node:
         return pika.ConnectionParameters(self.host, self.port, **more)
 
     def kill(self) -> None:
-        """kill -9."""
-        os.kill(int((self.folder / "pid").read_text()), signal.SIGKILL)
+        """kill -9; the process is gone afterwards, and its ports with it."""
+        pid = int((self.folder / "pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+
+        def is_gone() -> bool:
+            try:
+                # Until its parent has looked, a dead process is a zombie.
+                return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+            except (FileNotFoundError, ProcessLookupError):
+                return True
+
+        eventually("dead", is_gone)
 
     def run(self, **environment: str) -> subprocess.Popen:
         """Runs the stopped node, as an operator does."""
@@ -63,19 +74,22 @@ class Node:
 
     def queue(self, name: str) -> dict | None:
         """What the node tells of a queue of the vhost /."""
-        found = self.get(f"/api/queues?vhost=%2F&name={name}")
+        found = self.get(f"/api/queues?vhost=%2F&name={urllib.parse.quote(name)}")
         return found[0] if found else None
 
 
 class Cluster:
-    """All nodes of a folder; `with` stops what it started."""
+    """All nodes of a folder; `with` stops what it started. `name` and other
+    settings are for the configuration of the nodes."""
 
-    def __init__(self, data: str | None = None, nodes: int = 3):
+    def __init__(self, data: str | None = None, nodes: int = 3, name: str | None = None, *settings: str):
         self.own = data is None
         self.processes: list[subprocess.Popen] = []
         self.data = pathlib.Path(data or tempfile.mkdtemp(prefix="warren-pika-"))
         if self.own:
-            self.up("--nodes", str(nodes), "--amqp-port", "0", "--http-port", "0")
+            settings = (*settings, f'cluster.name="{name}"') if name else settings
+            more = [option for setting in settings for option in ("--set", setting)]
+            self.up("--nodes", str(nodes), "--amqp-port", "0", "--http-port", "0", *more)
         folders = sorted(self.data.glob("node-*"), key=lambda folder: int(folder.name.split("-")[1]))
         self.nodes = [Node(folder) for folder in folders]
 

@@ -27,3 +27,10 @@ export WARREN=$warren
 "$python" failover.py --messages "$messages" --kill-all
 "$python" moving.py --messages 2000
 "$python" streams.py --messages "$messages"
+"$python" shovel.py --messages 2000
+"$python" federation.py
+"$python" sites.py
+# Beside a RabbitMQ, where there is one.
+if [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]]; then
+    ./rabbitmq.sh "$python" --queues 20 --messages 2000 --kills 1 --after 1.5
+fi

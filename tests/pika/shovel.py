@@ -11,10 +11,16 @@ shovel, back by another.
 """
 
 import argparse
+import asyncio
 import collections
+import contextlib
 import json
+import pathlib
+import ssl
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 
 import pika
@@ -161,6 +167,62 @@ def exchanges(node) -> None:
     print("exchange to exchange, and a target queue that went away: as they should be")
 
 
+@contextlib.contextmanager
+def over_tls(node, folder: pathlib.Path):
+    """A door to the node that only opens to TLS, with a certificate for localhost
+    by an authority of its own. Gives the door's port and the authority's file."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-subj", "/CN=authority", "-keyout", "authority.key", "-out", "authority.pem")
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
+            "-keyout", "server.key", "-out", "server.csr")
+    (folder / "extensions").write_text("subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+    openssl("x509", "-req", "-in", "server.csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial",
+            "-days", "2", "-extfile", "extensions", "-out", "server.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+
+    async def serve(reader, writer) -> None:
+        async def carry(one, other) -> None:
+            with contextlib.suppress(OSError):
+                while octets := await one.read(65536):
+                    other.write(octets)
+                    await other.drain()
+            other.close()
+
+        far_reader, far_writer = await asyncio.open_connection(node.host, node.port)
+        await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer))
+
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield server.sockets[0].getsockname()[1], folder / "authority.pem"
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def encrypted(near, far, count: int) -> None:
+    """Over TLS, by a certificate of an authority that the URI names; not without it."""
+    with tempfile.TemporaryDirectory() as folder, over_tls(far, pathlib.Path(folder)) as (port, authority):
+        fill(near, "tls.source", count)
+        uri = f"amqps://guest:guest@127.0.0.1:{port}?server_name_indication=localhost"
+        add(near, "stranger", **{"src-queue": "tls.source", "dest-uri": uri, "dest-queue": "tls.target"})
+        refused = eventually("refused", lambda: (found := status(near, "stranger")) and found.get("last_error"))
+        assert "certificate" in refused.lower() or "issuer" in refused.lower(), refused
+        warren(near, "shovel", "delete", "stranger")
+        add(near, "tls", **{"src-queue": "tls.source", "dest-uri": f"{uri}&cacertfile={authority}",
+                            "dest-queue": "tls.target"})
+        eventually("there", lambda: (q := far.queue("tls.target")) and q["ready"] >= count)
+        assert account(take_all(far, "tls.target", count), count) == 0
+        warren(near, "shovel", "delete", "tls")
+        eventually("gone", lambda: status(near, "tls") is None)
+    print(f"{count} messages over TLS, with the right authority only")
+
+
 def round_trip(node, rabbitmq: str, count: int) -> None:
     """Out to RabbitMQ and back."""
     fill(node, "round.out", count)
@@ -182,6 +244,7 @@ def main() -> None:
     with Cluster() as near, Cluster() as far:
         counted(near.nodes[0], 1000)
         exchanges(near.nodes[1])
+        encrypted(near.nodes[1], far.nodes[0], 1000)
         if options.rabbitmq:
             round_trip(near.nodes[0], options.rabbitmq, options.messages)
         hurt(near, far, options.messages)

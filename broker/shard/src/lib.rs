@@ -12,6 +12,7 @@ mod bodies;
 mod cell;
 mod entry;
 mod leader;
+pub mod origin;
 mod outbox;
 mod seek;
 mod settings;

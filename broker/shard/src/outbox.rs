@@ -46,6 +46,8 @@ pub(crate) struct Outbox {
     /// Before the deliveries: how a `basic.consume` ended.
     pub(crate) consuming: Vec<ToEntry>,
     pub(crate) deliveries: Vec<Delivery>,
+    /// Said with the deliveries: below it nothing is left in the queue.
+    pub(crate) floor: Offset,
     /// What readers of a stream read.
     reads: Vec<ToEntry>,
     /// Answers to get, purge and count.
@@ -119,7 +121,7 @@ impl Outbox {
         self.consuming.drain(..).for_each(&mut say);
         self.reads.drain(..).for_each(&mut say);
         if !self.deliveries.is_empty() {
-            say(ToEntry::Deliver { deliveries: std::mem::take(&mut self.deliveries) });
+            say(ToEntry::Deliver { deliveries: std::mem::take(&mut self.deliveries), floor: self.floor });
         }
         self.answers.drain(..).for_each(&mut say);
     }

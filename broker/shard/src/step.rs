@@ -143,6 +143,8 @@ pub enum ToChannel {
         consumer: u64,
         /// For the ack.
         offset: Offset,
+        /// Below it nothing is left in the queue.
+        floor: Offset,
         /// Whether it may have been delivered before.
         redelivered: bool,
         /// How often it was delivered and returned before, if the queue's

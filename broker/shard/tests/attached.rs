@@ -28,7 +28,7 @@ fn from_leader(word: ToEntry) -> Input {
 fn delivered(to: u64, count: u32) -> Input {
     let offset = Offset(0);
     let delivery = Delivery { consumer: key(to), offset, count, redelivered: count > 0, message: Message::default() };
-    from_leader(ToEntry::Deliver { deliveries: vec![delivery] })
+    from_leader(ToEntry::Deliver { deliveries: vec![delivery], floor: Offset(0) })
 }
 
 /// What the leader is told in a turn.

@@ -5,6 +5,7 @@ use warren_amqp::{Delivery, ShortStr, basic, with_long_header};
 use warren_membership::catalog::Verb;
 use warren_replication::message::{ConsumerSpec, Message, SettleReason};
 use warren_replication::types::{Offset, QueueId};
+use warren_shard::origin::{self, Home};
 use warren_shard::step::Local;
 
 use super::unacked::Held;
@@ -25,6 +26,8 @@ pub struct Consumer {
     /// The queue's name, for errors.
     pub(super) queue_name: String,
     no_ack: bool,
+    /// The queue as other sites know it, if it wants to be told.
+    home: Option<Home>,
 }
 
 /// A message from a queue, not yet given to the client.
@@ -88,7 +91,10 @@ impl Channel {
         };
         self.queues.insert(queue);
         self.tags.insert(tag.clone(), number);
-        self.consumers.insert(number, Consumer { tag, queue, queue_name, no_ack: consume.no_ack });
+        let asks = consume.arguments.get(origin::HEADER).is_some_and(|asks| asks.as_bool() == Some(true));
+        let home = asks.then(|| Home::new(ctx.broker().cluster_number(), &ctx.access.vhost, &queue_name, queue));
+        self.says_origins |= home.is_some();
+        self.consumers.insert(number, Consumer { tag, queue, queue_name, no_ack: consume.no_ack, home });
         self.waiting = Some(Waiting::Attach { consumer: number, nowait: consume.nowait });
         ctx.tally.consumers += 1;
         ctx.batch.push(queue, Local::Consume(spec));
@@ -164,6 +170,14 @@ impl Channel {
         // What cannot be read was not let in.
         if let Ok(properties) = with_long_header(&message.properties, DELIVERY_COUNT, count.into(), &mut self.scratch) {
             message.properties = properties;
+        }
+    }
+
+    /// Writes the message's place in its queue into its headers, for a link of
+    /// another site, which knows messages by it (§4.8).
+    pub(super) fn say_origin(&self, message: &mut Message, consumer: u64, offset: Offset, floor: Offset) {
+        if let Some(home) = self.consumers.get(&consumer).and_then(|consumer| consumer.home) {
+            message.properties = home.mark(&message.properties, offset, floor);
         }
     }
 

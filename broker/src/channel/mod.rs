@@ -64,6 +64,8 @@ pub struct Channel {
     transaction: Option<Box<Transaction>>,
     consumers: FxHashMap<u64, Consumer>,
     tags: FxHashMap<ShortStr, u64>,
+    /// A consumer wants to know where its messages come from.
+    says_origins: bool,
     /// Its consumer of direct replies.
     requester: Option<Requester>,
     /// For consumers to come (`basic.qos`).
@@ -140,6 +142,7 @@ impl Channel {
             transaction: None,
             consumers: FxHashMap::default(),
             tags: FxHashMap::default(),
+            says_origins: false,
             requester: None,
             prefetch: 0,
             channel_prefetch: 0,
@@ -181,8 +184,11 @@ impl Channel {
         match event {
             ToChannel::Confirmed(queue, ranges) => self.on_answered(ctx, queue, &ranges, true),
             ToChannel::Refused(queue, ranges) => self.on_answered(ctx, queue, &ranges, false),
-            ToChannel::Deliver { queue, consumer, offset, redelivered, count, mut message } => {
+            ToChannel::Deliver { queue, consumer, offset, floor, redelivered, count, mut message } => {
                 self.say_count(&mut message, count);
+                if self.says_origins {
+                    self.say_origin(&mut message, consumer, offset, floor);
+                }
                 self.on_delivery(ctx, consumer, Parked { consumer, queue, offset, redelivered, message });
                 Ok(())
             }

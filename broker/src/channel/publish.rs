@@ -15,6 +15,7 @@ use crate::connection::access::Access;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 use crate::direct::{self, Address};
+use crate::remote;
 use crate::routing::{sender_selected, without_bcc};
 
 /// What a publish costs its connection's budget besides its octets.
@@ -53,6 +54,9 @@ impl Channel {
         }
         if self.checked.asks != Asks::default() {
             (targets, properties) = self.arrange(ctx, &method, &properties, targets, &mut replies)?;
+        }
+        if self.session.brings_origins() {
+            targets = without_site_links(ctx, targets);
         }
         let routed = Routed { targets, replies, publish: Publish { method, properties, body } };
         match &mut self.transaction {
@@ -160,6 +164,17 @@ impl Channel {
     }
 }
 
+/// Queues that messages of another site go to: not those in which they would wait
+/// for a third, or for where they come from. Each site takes from each itself.
+fn without_site_links(ctx: &Context, targets: Arc<[QueueId]>) -> Arc<[QueueId]> {
+    let catalog = ctx.broker().catalog();
+    let is_link = |target: &QueueId| catalog.queue(*target).is_some_and(|queue| remote::site_of(queue).is_some());
+    if !targets.iter().any(is_link) {
+        return targets;
+    }
+    targets.iter().filter(|target| !is_link(target)).copied().collect()
+}
+
 /// The properties looked at last, and what they ask for.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
@@ -246,7 +261,7 @@ mod tests {
     use super::*;
 
     fn user(name: &str) -> Access {
-        Access { user: name.to_owned(), vhost: "/".to_owned(), internal: false }
+        Access { user: name.to_owned(), vhost: "/".to_owned(), internal: false, visitor: false }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod policy;
 mod queues;
 mod server;
 mod shovel;
+mod site;
 mod status;
 mod user;
 mod vhost;
@@ -62,6 +63,8 @@ enum Command {
     Shovel(shovel::Args),
     /// Manage federation: what this cluster takes from others.
     Federation(federation::Args),
+    /// Show the sites of multi-active policies, and drain this one.
+    Site(site::Args),
     /// Take everything of a running RabbitMQ over, its messages included.
     Migrate(Box<migrate::Args>),
     /// Check and show node configuration.
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Parameters(args) => parameters::run(&args),
         Command::Shovel(args) => shovel::run(&args),
         Command::Federation(args) => federation::run(&args),
+        Command::Site(args) => site::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Bench(args) => bench::run(&args),

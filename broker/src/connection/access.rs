@@ -5,6 +5,7 @@ use warren_membership::catalog::{Arguments, Refusal, Resource, State, Value, Ver
 use warren_replication::types::NodeId;
 
 use super::fault::Fault;
+use crate::remote;
 
 /// Who is connected, and where.
 #[derive(Clone, Debug)]
@@ -16,13 +17,15 @@ pub struct Access {
     /// One of the node's own links rather than a client: it may do everything,
     /// since whoever set it up was asked then.
     pub internal: bool,
+    /// A link of another site, which comes to fetch what waits for it.
+    pub visitor: bool,
 }
 
 impl Access {
     /// One of the node's own links.
     #[must_use]
     pub fn link(vhost: &str) -> Self {
-        Self { user: String::new(), vhost: vhost.to_owned(), internal: true }
+        Self { user: String::new(), vhost: vhost.to_owned(), internal: true, visitor: false }
     }
 
     /// Whether the user may do that.
@@ -41,9 +44,16 @@ impl Access {
     }
 
     /// Where a client of the vhost has to go instead, if that node does not serve
-    /// it: a backup does not, nor does it turn away the cluster's own links.
+    /// it: a backup does not, nor does any node of a drained site. Neither turns
+    /// away the cluster's own links, nor a drained site those of the others.
     #[must_use]
     pub fn turned_away(&self, catalog: &State, node: NodeId) -> Option<String> {
+        if !self.internal
+            && !self.visitor
+            && let Some(whither) = remote::turned_away(catalog, &self.vhost)
+        {
+            return Some(whither);
+        }
         let (group, primary) = catalog.turns_away(&self.vhost, node).filter(|_| !self.internal)?;
         let (vhost, policy) = (&self.vhost, &group.policy);
         let whither = match primary {

@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::registry::Seat;
 use super::{Front, Wire, closing};
 use crate::auth;
+use crate::remote::LINK_PRODUCT;
 
 /// The smallest frame-max that may be agreed on.
 const FRAME_MIN: u32 = 4096;
@@ -135,6 +136,8 @@ where
         Method::ConnectionOpen(open) => open,
         other => return Err(unexpected(&other, "opening")),
     };
+    let visitor = is_link(&start_ok.client_properties);
+    let user = user.map(|user| (user, visitor));
     let (access, seat) = enter(front, number, user, open.virtual_host.as_str())
         .map_err(|fault| fault.in_method(connection::Open::ID))?;
     wire.send(&connection::OpenOk::default()).await?;
@@ -250,6 +253,15 @@ fn name(client: &FieldTable) -> String {
     said("connection_name").or_else(|| said("product")).unwrap_or_default()
 }
 
+/// Whether a client says that it is a link of another cluster, Warren's or
+/// RabbitMQ's: a drained site lets it in, with its user's rights.
+fn is_link(client: &FieldTable) -> bool {
+    let is =
+        |key, fits: &dyn Fn(&str) -> bool| client.get(key).and_then(|value| value.as_str().map(fits)) == Some(true);
+    is("product", &|product| product == LINK_PRODUCT)
+        || is("connection_name", &|name| name.starts_with("Federation link"))
+}
+
 async fn authenticate(
     front: &Front,
     start_ok: &connection::StartOk,
@@ -304,9 +316,9 @@ fn negotiated(field: &str, min: u32, max: u32, told: u32) -> Result<(), Fault> {
 }
 
 /// As RabbitMQ: limits are looked at before permissions.
-fn enter(front: &Front, number: u64, user: Option<String>, vhost: &str) -> Result<(Access, Seat), Fault> {
+fn enter(front: &Front, number: u64, user: Option<(String, bool)>, vhost: &str) -> Result<(Access, Seat), Fault> {
     let access = match user {
-        Some(user) => Access { user, vhost: vhost.to_owned(), internal: false },
+        Some((user, visitor)) => Access { user, vhost: vhost.to_owned(), internal: false, visitor },
         None => Access::link(vhost),
     };
     let seat = front.registry.enter(&*front.broker, front.settings.max_connections, number, &access)?;

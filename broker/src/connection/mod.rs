@@ -27,6 +27,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 use warren_amqp::FrameReader;
+use warren_replication::types::BRINGS_ORIGINS;
 
 pub mod access;
 pub mod batch;
@@ -180,8 +181,9 @@ impl Front {
 
     /// Serves one of the node's own links, which needs no login, until one side
     /// closes, or until `stop`. The caller vouches for who has the other end.
-    pub async fn serve_link(self: Arc<Self>, stream: UnixStream, stop: CancellationToken) {
-        let number = self.next_connection();
+    /// With `origins`, what it publishes says where it comes from at another site.
+    pub async fn serve_link(self: Arc<Self>, stream: UnixStream, origins: bool, stop: CancellationToken) {
+        let number = self.next_connection() | if origins { BRINGS_ORIGINS } else { 0 };
         let (reader, writer) = stream.into_split();
         self.run(reader, writer, Peer::Link, number, stop).instrument(info_span!("link", number)).await;
     }

@@ -46,6 +46,9 @@ pub trait Broker: Send + Sync + 'static {
     /// To the queues, in order for each.
     fn submit(&self, batch: Vec<(QueueId, Local)>);
 
+    /// What the cluster is told apart from others by, whatever their names are.
+    fn cluster_number(&self) -> u64;
+
     /// From now on events for this connection go there.
     fn register(&self, connection: u64, to: Events);
 

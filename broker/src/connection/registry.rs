@@ -50,7 +50,7 @@ impl Registry {
         number: u64,
         access: &Access,
     ) -> Result<Seat, Fault> {
-        let Access { user, vhost, internal } = access;
+        let Access { user, vhost, internal, .. } = access;
         let (of_vhost, of_user) = {
             let catalog = broker.catalog();
             let of_vhost = catalog.vhost(vhost)?.limits.max_connections;

@@ -268,6 +268,7 @@ impl Queues {
                 queue: id,
                 consumer: key.number,
                 offset: Offset(offset),
+                floor: Offset(0),
                 redelivered,
                 count: None,
                 message,
@@ -335,6 +336,10 @@ impl Broker for FakeBroker {
 
     fn direct(&self) -> &Direct {
         &self.direct
+    }
+
+    fn cluster_number(&self) -> u64 {
+        1
     }
 
     fn blocked(&self) -> watch::Receiver<Option<Arc<str>>> {

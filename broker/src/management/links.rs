@@ -163,10 +163,15 @@ pub(super) async fn shovels(reader: Reader, Shared(api): Shared<Api>) -> Json<Ve
 }
 
 pub(super) async fn federation(reader: Reader, Shared(api): Shared<Api>) -> Json<Vec<LinkRow>> {
-    Json(everywhere(&api, &reader.authorization, |kind| kind != Kind::Shovel.name()).await)
+    Json(
+        everywhere(&api, &reader.authorization, |kind| {
+            kind == Kind::ExchangeFederation.name() || kind == Kind::QueueFederation.name()
+        })
+        .await,
+    )
 }
 
-async fn everywhere(api: &Api, authorization: &str, wanted: impl Fn(&str) -> bool) -> Vec<LinkRow> {
+pub(super) async fn everywhere(api: &Api, authorization: &str, wanted: impl Fn(&str) -> bool) -> Vec<LinkRow> {
     let told: queues::Told<Vec<LinkRow>> = queues::ask_all(api, authorization, LOCAL, async { run_here(api) }).await;
     let mut rows: Vec<LinkRow> = told.into_values().filter_map(Result::ok).flatten().collect();
     rows.retain(|row| wanted(&row.kind));

@@ -19,6 +19,7 @@ mod nodes;
 mod policies;
 mod queues;
 mod sampler;
+mod sites;
 mod users;
 
 use std::net::SocketAddr;
@@ -170,6 +171,8 @@ fn router(api: Api) -> Router {
         .route("/api/shovels/vhost/{vhost}/{name}", put(links::put_shovel).delete(links::delete_shovel))
         .route("/api/shovels/vhost/{vhost}/{name}/restart", delete(links::restart_shovel))
         .route("/api/federation-links", get(links::federation))
+        .route("/api/sites", get(sites::list))
+        .route("/api/sites/drain", put(sites::drain).delete(sites::undrain))
         .route("/api/users", get(users::list))
         .route("/api/users/{name}", put(users::put).delete(users::delete))
         .route("/api/vhosts", get(users::vhosts))

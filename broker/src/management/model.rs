@@ -258,6 +258,47 @@ pub struct ParameterRow {
     pub value: serde_json::Value,
 }
 
+/// `GET /api/sites`: this site of multi-active policies, and the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SitesView {
+    /// This cluster's name.
+    pub site: String,
+    /// `active`; `draining` while something waits for other sites; `drained`.
+    pub state: String,
+    /// The others.
+    pub sites: Vec<SiteRow>,
+}
+
+/// Another site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SiteRow {
+    /// Its name.
+    pub site: String,
+    /// The vhost here that shares with it.
+    pub vhost: String,
+    /// Where it is.
+    pub hosts: Vec<String>,
+    /// The links that take from it; they run here.
+    pub inbound: Vec<LinkRow>,
+    /// What waits for it; its own links fetch it.
+    pub outbound: Vec<Outbound>,
+}
+
+/// What waits for another site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outbound {
+    /// The queue here in which it waits.
+    pub queue: String,
+    /// The queue's state: `running`, or one word for what it is instead.
+    pub state: String,
+    /// Whether the site's link is there.
+    pub connected: bool,
+    /// Messages that the site does not have for sure.
+    pub lag: u64,
+    /// Messages a second that it fetches, lately.
+    pub rate: f64,
+}
+
 /// One link: `GET /api/shovels` and `GET /api/federation-links`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LinkRow {

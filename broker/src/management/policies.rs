@@ -53,7 +53,14 @@ fn row(policy: &Policy) -> PolicyRow {
         }
         .to_owned(),
         priority: policy.priority,
-        mode: policy.mode.as_ref().map_or(if policy.operator { "operator" } else { "-" }, Mode::name).to_owned(),
+        mode: match (&policy.mode, &policy.link) {
+            (_, Some(Link::Sites(_))) => "multi-active",
+            (_, Some(_)) => "remote",
+            (Some(mode), None) => mode.name(),
+            (None, None) if policy.operator => "operator",
+            (None, None) => "-",
+        }
+        .to_owned(),
         definition: definition.join("; "),
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn list(
     Shared(api): Shared<Api>,
     Query(filter): Query<Filter>,
 ) -> Json<Vec<QueueRow>> {
-    let told = ask_all(&api, &authorization, LOCAL, led_here(&api)).await;
+    let told = ask_led(&api, &authorization).await;
     let catalog = api.cluster.catalog();
     let wanted = |queue: &Queue| {
         filter.vhost.as_ref().is_none_or(|vhost| *vhost == queue.vhost)
@@ -74,6 +74,11 @@ pub(super) async fn list(
         .collect();
     rows.sort_by(|a, b| (&a.vhost, &a.name).cmp(&(&b.vhost, &b.name)));
     Json(rows)
+}
+
+/// What every live node tells of the queues that it leads.
+pub(super) async fn ask_led(api: &Api, authorization: &str) -> Told<LocalQueues> {
+    ask_all(api, authorization, LOCAL, led_here(api)).await
 }
 
 /// Asks every live node for what it tells at that path, all at once.
@@ -122,7 +127,7 @@ fn ask<T: DeserializeOwned>(address: &str, path: &str, authorization: &str) -> R
     told.map_err(|error| format!("did not answer over HTTP ({error})"))
 }
 
-fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<LocalQueues>) -> QueueRow {
+pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<LocalQueues>) -> QueueRow {
     let assignment = &queue.assignment;
     let leader = assignment.leader.map(|leader| leader.node);
     let name = |node: NodeId| node_name(catalog, node);

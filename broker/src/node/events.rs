@@ -73,7 +73,7 @@ impl Observer for CatalogEvents {
             match change {
                 Change::Queue(queue) => self.queue(state, *queue),
                 Change::QueueDeleted { queue, .. } => self.deleted(*queue),
-                Change::Users | Change::Primaries => {
+                Change::Users | Change::Primaries | Change::Parameters => {
                     self.users.send_replace(());
                 }
                 Change::Node(node, _, boot) => self.shards.catalog(Input::Registered(*node, *boot)),

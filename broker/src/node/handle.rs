@@ -71,6 +71,11 @@ impl Broker for Node {
         self.live()
     }
 
+    fn cluster_number(&self) -> u64 {
+        // Clients are served by nodes that have their place in a cluster.
+        self.membership.cluster().map_or(0, |cluster| cluster.0)
+    }
+
     fn submit(&self, batch: Vec<(QueueId, Local)>) {
         self.shards.submit(batch);
     }

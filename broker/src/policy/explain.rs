@@ -22,9 +22,21 @@ pub fn explain(policies: &Policies, vhost: &str, queue: &str) -> Explanation {
         vhost: vhost.to_owned(),
         policy: winner.map(|policy| policy.name.clone()),
         because,
-        plan: policies.plan(vhost, queue, true).explain(),
+        plan: explained(policies, vhost, queue),
         now: None,
     }
+}
+
+/// The plan, and the links of a queue and of an exchange of that name.
+fn explained(policies: &Policies, vhost: &str, name: &str) -> String {
+    let mut plan = policies.plan(vhost, name, true).explain();
+    if let Some(link) = policies.queue_link(vhost, name) {
+        plan.push_str(&format!(" The queue is {}.", link.explain()));
+    }
+    if let Some(link) = policies.exchange_link(vhost, name) {
+        plan.push_str(&format!(" An exchange of that name is {}.", link.explain()));
+    }
+    plan
 }
 
 fn verdict(policy: &Policy, winner: Option<&Policy>, vhost: &str, queue: &str) -> String {

@@ -8,8 +8,9 @@ use figment::providers::{Format, Toml};
 use figment::value::Value;
 use serde::Deserialize;
 use warren_membership::catalog::Pattern;
-use warren_replication::plan::{Mode, Policy, PolicySource, Replicas};
+use warren_replication::plan::{Link, Mode, Policy, PolicySource, Replicas};
 
+use crate::client::Uri;
 use crate::config::{Place, Problem, SourceError, SourceFile, reason};
 
 /// Why a policy file was not taken; nothing of it is in force.
@@ -76,6 +77,9 @@ fn check(source: &SourceFile) -> Result<Vec<Policy>, PolicyFileError> {
                     let reason = format!("not a regular expression: {error}");
                     problems.push(Problem { path: at(&["pattern"]), reason });
                 }
+                for (nth, key, reason) in uris(&policy) {
+                    problems.push(Problem { path: at(&["multi-active", "sites", &nth.to_string(), key]), reason });
+                }
                 let twin = policies.iter().any(|other| (&other.name, &other.vhost) == (&policy.name, &policy.vhost));
                 if twin {
                     let reason = format!("vhost {:?} has another policy {:?} above", policy.vhost, policy.name);
@@ -90,6 +94,18 @@ fn check(source: &SourceFile) -> Result<Vec<Policy>, PolicyFileError> {
     }
     let places = problems.into_iter().map(|problem| (source.locate(&problem.path), problem));
     Err(PolicyFileError::Invalid(places.collect()))
+}
+
+/// What is wrong with the URIs of a policy's sites: which site, key and reason.
+fn uris(policy: &Policy) -> Vec<(usize, &'static str, String)> {
+    let Some(Link::Sites(sites)) = &policy.link else { return Vec::new() };
+    let wrong = |uri: &String| match uri.parse::<Uri>() {
+        Err(error) => Some(error.to_string()),
+        Ok(uri) if uri.is_local() => Some("a URI without a host is this cluster itself".to_owned()),
+        Ok(_) => None,
+    };
+    let sites = sites.sites.iter().enumerate();
+    sites.filter_map(|(nth, site)| Some((nth, "uri", site.uris.iter().find_map(wrong)?))).collect()
 }
 
 /// The `[[policy]]` tables; anything else at the top is a mistake.
@@ -121,6 +137,7 @@ fn tables(source: &SourceFile, problems: &mut Vec<Problem>) -> Vec<Value> {
 pub fn warnings(policies: &[Policy]) -> Vec<String> {
     let mut warnings = Vec::new();
     for policy in policies {
+        warnings.extend(open_passwords(policy));
         let (replicas, minimum) = match &policy.mode {
             Some(Mode::Mirror(mirror)) => match &mirror.replicas {
                 Replicas::Nodes(names) => (names.len(), mirror.min_in_sync),
@@ -160,6 +177,21 @@ pub fn warnings(policies: &[Policy]) -> Vec<String> {
     warnings
 }
 
+/// Passwords of sites that the file holds, and with it the catalog.
+fn open_passwords(policy: &Policy) -> Vec<String> {
+    let Some(Link::Sites(sites)) = &policy.link else { return Vec::new() };
+    let own = |uri: &String| uri.parse::<Uri>().is_ok_and(|uri| uri.password != "guest");
+    let open = sites.sites.iter().filter(|site| site.credentials.is_none() && site.uris.iter().any(own));
+    open.map(|site| {
+        format!(
+            "policy {:?}: the URI of site {:?} holds a password; `credentials-file` or `credentials-env` keeps it \
+             out of the policy",
+            policy.name, site.name
+        )
+    })
+    .collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -196,19 +228,29 @@ mirror = { replicas = ["a", "b"], min-in-sync = 1, leaders = "first" }
     }
 
     #[test]
-    fn the_sample_file_is_good_and_gives_no_warning() {
-        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/policy.toml");
-        let policies = read(&sample).unwrap();
-        assert!(!policies.is_empty());
-        assert_eq!(warnings(&policies), Vec::<String>::new());
+    fn the_sample_files_are_good_and_give_no_warning() {
+        for sample in ["policy.toml", "sites.toml"] {
+            let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(sample);
+            let policies = read(&sample).unwrap();
+            assert!(!policies.is_empty());
+            assert_eq!(warnings(&policies), Vec::<String>::new());
+        }
     }
 
     #[test]
     fn mistakes_name_line_and_key() {
         for (text, expected) in [
             (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\napply-to = \"exchanges\"\nmode = \"multi-active\"\nmulti-active = { scope = \"queue\", sites = [] }\n",
+                "p.toml:6:18: policy[0].multi-active.scope: `multi-active.scope`: \"queue\" is not supported yet",
+            ),
+            (
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\napply-to = \"exchanges\"\nmode = \"multi-active\"\nmulti-active = { scope = \"exchange\", sites = [\n  { name = \"b\", uri = \"http://b\" },\n] }\n",
+                "p.toml:7:17: policy[0].multi-active.sites[0].uri: invalid AMQP URI",
+            ),
+            (
                 "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"multi-active\"\n",
-                "p.toml:4:1: policy[0].mode: mode \"multi-active\" is not supported yet",
+                "p.toml:1:1: policy[0].multi-active: `multi-active`: is missing",
             ),
             (
                 "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"miror\"\n",

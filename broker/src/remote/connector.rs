@@ -13,10 +13,14 @@ use crate::connection::Front;
 /// Seconds between heartbeats: a link is to notice a silent end soon.
 const HEARTBEAT: u16 = 10;
 
+/// How links present themselves.
+pub const LINK_PRODUCT: &str = "warren link";
+
 /// Connects links.
 #[derive(Clone)]
 pub struct Connector {
     local: Option<(Arc<Front>, CancellationToken)>,
+    origins: bool,
 }
 
 impl Connector {
@@ -24,13 +28,20 @@ impl Connector {
     /// close at `stop`.
     #[must_use]
     pub fn of(front: Arc<Front>, stop: CancellationToken) -> Self {
-        Self { local: Some((front, stop)) }
+        Self { local: Some((front, stop)), origins: false }
     }
 
     /// For links that run beside no broker.
     #[must_use]
     pub const fn remote() -> Self {
-        Self { local: None }
+        Self { local: None, origins: false }
+    }
+
+    /// For the end of a link that publishes here what another site has, and says
+    /// of each message where it was. Nobody but such a link is believed that.
+    #[must_use]
+    pub fn bringing_origins(&self) -> Self {
+        Self { origins: true, ..self.clone() }
     }
 
     /// Connects one end of the link of that name.
@@ -38,13 +49,13 @@ impl Connector {
     /// # Errors
     /// See [`ClientError`].
     pub async fn connect(&self, uri: &Uri, name: &str) -> Result<Client, ClientError> {
-        let manner = Manner { product: "warren link", name: Some(name.to_owned()), heartbeat: HEARTBEAT };
+        let manner = Manner { product: LINK_PRODUCT, name: Some(name.to_owned()), heartbeat: HEARTBEAT };
         let Some((front, stop)) = self.local.as_ref().filter(|_| uri.is_local()) else {
             return Client::connect(uri, &manner).await;
         };
         let failed = |error: io::Error| ClientError::Io { uri: uri.clone().into(), error };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
-        tokio::spawn(Arc::clone(front).serve_link(theirs, stop.clone()));
+        tokio::spawn(Arc::clone(front).serve_link(theirs, self.origins, stop.clone()));
         // No network, no silence: the other end is this process.
         let manner = Manner { heartbeat: 0, ..manner };
         Client::over(Transport::Local(ours), uri, &manner).await

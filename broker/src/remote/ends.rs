@@ -74,13 +74,20 @@ fn between(queue: &QueuePlan) -> [String; 2] {
     ["A", "B"].map(|which| format!("{} {which}", queue.name))
 }
 
-/// Takes what a federated exchange's link has made at its upstream away.
-pub(super) async fn retire(connector: &Connector, uri: &Uri, name: &str, queue: &QueuePlan) -> Result<(), ClientError> {
+/// Takes what a federated exchange's link has made at its upstream away; its
+/// queue only if it is empty, if a site's messages are not to be given up.
+pub(super) async fn retire(
+    connector: &Connector,
+    uri: &Uri,
+    name: &str,
+    queue: &QueuePlan,
+    if_empty: bool,
+) -> Result<(), ClientError> {
     let mut client = connector.connect(uri, name).await?;
     for exchange in between(queue) {
         delete_exchange(&mut client, &exchange).await?;
     }
-    let delete = queue::Delete { queue: ShortStr::truncated(&queue.name), ..Default::default() };
+    let delete = queue::Delete { queue: ShortStr::truncated(&queue.name), if_empty, ..Default::default() };
     client.call(CHANNEL, &delete).await?;
     client.close().await
 }

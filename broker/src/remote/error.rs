@@ -22,6 +22,25 @@ pub enum LinkError {
     /// A message that is too large to be held.
     #[error("source: a message of {0} octets is too large")]
     TooLarge(u64),
+    /// Another site than the one that was meant.
+    #[error("source: the cluster there calls itself '{said}', not '{expected}'")]
+    Stranger {
+        /// The policy's name for it.
+        expected: String,
+        /// Its own.
+        said: String,
+    },
+    /// Nothing to log in with.
+    #[error("source: the credentials for site '{site}' cannot be read: {what}")]
+    Credentials {
+        /// Which site.
+        site: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Somebody still has messages that come before those that can be had now.
+    #[error("source: messages that come first are not back in the queue yet")]
+    OutOfOrder,
     /// Nowhere to connect to.
     #[error("{0}: no URI")]
     NoUri(&'static str),

@@ -190,6 +190,7 @@ pub(super) fn exchange_link(
         hops: Some(Hops {
             max: usize::try_from(max_hops).unwrap_or(usize::MAX),
             here: (here.cluster.to_owned(), here.vhost.to_owned()),
+            direct: Vec::new(),
         }),
         ..Marks::default()
     };
@@ -243,6 +244,7 @@ fn plan(
             from,
             prefetch: upstream.prefetch_count.unwrap_or(PREFETCH),
             consumer,
+            site: None,
         },
         target: TargetPlan { uris: vec![Uri::local(here.vhost)], to },
         ack: ack(upstream.ack_mode.as_deref())?,
@@ -253,7 +255,7 @@ fn plan(
 }
 
 /// RabbitMQ's name for the queue that keeps what is to be federated.
-fn queue_name(theirs: &str, here: Here<'_>, ours: &str) -> String {
+pub(super) fn queue_name(theirs: &str, here: Here<'_>, ours: &str) -> String {
     let mut name = format!("federation: {theirs} -> {}", here.cluster);
     if here.vhost != "/" {
         name.push_str(&format!(":{}", here.vhost));
@@ -283,7 +285,7 @@ fn fields(fields: Vec<(&'static str, Value)>) -> FieldTable {
 /// What is bound at the upstream: what is bound here. Bindings that federation
 /// itself made here, for clusters further down, go up only so far as they have
 /// hops left, so that they do not keep each other alive in a circle.
-fn bindings(here: Here<'_>, catalog: &State, exchange: &str, max_hops: u32) -> Vec<(String, FieldTable)> {
+pub(super) fn bindings(here: Here<'_>, catalog: &State, exchange: &str, max_hops: u32) -> Vec<(String, FieldTable)> {
     let mut found: Vec<(String, FieldTable)> = Vec::new();
     for (source, binding) in catalog.bindings(here.vhost) {
         if source != exchange {

@@ -16,6 +16,7 @@ use warren_membership::{Membership, clock};
 
 use super::connector::Connector;
 use super::ends;
+use super::error::LinkError;
 use super::link::{Demand, Ended, Link};
 use super::placement;
 use super::plan::{From, Kind, LinkKey, LinkPlan, Origin};
@@ -192,7 +193,16 @@ impl Demand for Consumers<'_> {
 async fn retire(plan: Arc<LinkPlan>, connector: Connector) {
     let From::Federated { queue, .. } = &plan.source.from else { return };
     for uri in &plan.source.uris {
-        match ends::retire(&connector, uri, &plan.key.to_string(), queue).await {
+        let removed = async {
+            let Some(site) = &plan.source.site else {
+                return ends::retire(&connector, uri, &plan.key.to_string(), queue, false)
+                    .await
+                    .map_err(LinkError::source);
+            };
+            let uri = site.complete(uri)?;
+            ends::retire(&connector, &uri, &plan.key.to_string(), queue, true).await.map_err(LinkError::source)
+        };
+        match removed.await {
             Ok(()) => return,
             Err(error) => warn!(link = %plan.key, %error, "what a link made at its upstream could not be removed"),
         }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use warren_amqp::Properties;
+use warren_shard::origin;
 
 use super::backoff::Backoff;
 use super::connector::Connector;
@@ -23,7 +25,7 @@ use super::error::LinkError;
 use super::flow::Flow;
 use super::mark::Marks;
 use super::plan::{AckMode, Extent, LinkPlan};
-use super::source::Source;
+use super::source::{Delivery, Source};
 use super::state::{Condition, LinkState};
 use super::target::Target;
 use crate::client::Turn;
@@ -47,6 +49,11 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// after the next one.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
 const AFTER_REFUSALS: Duration = Duration::from_secs(10);
+
+/// How often a link that is to keep the order looks whether its queue's first
+/// message is there, and how long it waits in between.
+const ORDER_PATIENCE: u32 = 60;
+const BEFORE_ORDER: Duration = Duration::from_millis(500);
 
 /// Whether somebody waits for what a link brings.
 pub(super) trait Demand: Send + Sync {
@@ -86,11 +93,12 @@ impl Link<'_> {
         let key = &self.plan.key;
         let mut backoff = Backoff::new(self.plan.reconnect.unwrap_or_default());
         let mut attempt = 0;
+        let mut patience = if self.plan.source.site.is_some() { ORDER_PATIENCE } else { 0 };
         loop {
             self.state.is(Condition::Starting);
             let before = self.state.total();
             let error = tokio::select! {
-                ran = self.attempt(attempt) => match ran {
+                ran = self.attempt(attempt, patience > 0) => match ran {
                     Ok(ended) => {
                         self.state.is(Condition::Terminated);
                         return ended;
@@ -100,6 +108,15 @@ impl Link<'_> {
                 // While it runs, the run itself sees the stop, and drains.
                 () = self.stopped_for(DRAIN + TICK) => return Ended::Stopped,
             };
+            // What a link that failed had taken is on its way back into its queue.
+            if let LinkError::OutOfOrder = error {
+                patience -= 1;
+                tokio::select! {
+                    () = tokio::time::sleep(BEFORE_ORDER) => continue,
+                    () = self.stop.cancelled() => return Ended::Stopped,
+                }
+            }
+            patience = if self.plan.source.site.is_some() { ORDER_PATIENCE } else { 0 };
             attempt += 1;
             if self.state.total() > before {
                 backoff.reset();
@@ -125,7 +142,7 @@ impl Link<'_> {
         tokio::time::sleep(time).await;
     }
 
-    async fn attempt(&self, attempt: usize) -> Result<Ended, LinkError> {
+    async fn attempt(&self, attempt: usize, in_order: bool) -> Result<Ended, LinkError> {
         let opened = async {
             // The target first: nothing is taken before it can go somewhere.
             let target = Target::open(self.plan, self.connector, attempt).await?;
@@ -154,6 +171,7 @@ impl Link<'_> {
             refusals: Refusals::default(),
             quiet: 0,
             took: false,
+            in_order,
         };
         run.forward().await
     }
@@ -198,6 +216,8 @@ struct Run<'a> {
     quiet: u32,
     /// Whether anything was taken since the last look.
     took: bool,
+    /// Whether the first message must be the first that its queue has left.
+    in_order: bool,
 }
 
 impl Run<'_> {
@@ -267,6 +287,9 @@ impl Run<'_> {
         let mut bytes = 0;
         while self.has_room() {
             let Some(delivery) = self.source.next()? else { break };
+            if std::mem::take(&mut self.in_order) && is_not_first(&delivery) {
+                return Err(LinkError::OutOfOrder);
+            }
             let plan = self.link.plan;
             if let Some(left) = &mut self.left {
                 *left -= 1;
@@ -352,6 +375,14 @@ impl Run<'_> {
         });
         Ok(())
     }
+}
+
+/// Whether there are earlier messages in the queue that this one came from, which
+/// is known where the far end says it.
+fn is_not_first(delivery: &Delivery) -> bool {
+    let parsed = Properties::parse(&delivery.properties).ok();
+    let origin = parsed.and_then(|parsed| parsed.headers()).and_then(|headers| origin::read(&headers));
+    origin.is_some_and(|origin| origin.floor < origin.sequence)
 }
 
 async fn until(time: Option<Instant>) {

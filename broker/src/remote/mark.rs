@@ -34,6 +34,8 @@ pub struct Hops {
     pub max: usize,
     /// This cluster and vhost: what has been here does not come again.
     pub here: (String, String),
+    /// Clusters from which it comes by a link of its own.
+    pub direct: Vec<String>,
 }
 
 /// `publish-properties`.
@@ -114,6 +116,7 @@ impl Hops {
         let been_here = |entry: &FieldTable| {
             let is = |name, wanted: &str| entry.get(name).is_some_and(|value| value.as_str() == Some(wanted));
             is("cluster-name", &self.here.0) && is("vhost", &self.here.1)
+                || self.direct.iter().any(|direct| is("cluster-name", direct))
         };
         passed.iter().count() >= self.max
             || passed.iter().any(|entry| matches!(&entry, Value::Table(entry) if been_here(entry)))
@@ -186,7 +189,7 @@ mod tests {
         let from = |cluster: &'static str| FieldTable::from([("cluster-name", cluster.into()), ("vhost", "/".into())]);
         let marks = |cluster, here: &str, max| Marks {
             passed: Some((RECEIVED_FROM, from(cluster))),
-            hops: Some(Hops { max, here: (here.to_owned(), "/".to_owned()) }),
+            hops: Some(Hops { max, here: (here.to_owned(), "/".to_owned()), direct: vec!["d".to_owned()] }),
             ..Marks::default()
         };
         let bare = PropertiesBuilder::default().encode();
@@ -197,5 +200,8 @@ mod tests {
         assert_eq!(marks("b", "c", 1).apply(&at_b, false), None);
         assert_eq!(marks("b", "a", 9).apply(&at_b, false), None);
         assert!(marks("b", "c", 2).apply(&at_b, false).is_some());
+        // Nor to where it comes from its first site itself.
+        let from_d = marks("d", "b", 9).apply(&bare, false).unwrap();
+        assert_eq!(marks("b", "c", 9).apply(&from_d, false), None);
     }
 }

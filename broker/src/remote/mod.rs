@@ -4,7 +4,7 @@
 //!
 //! - `plan.rs` what a link does; `shovel.rs` what RabbitMQ's parameters say, as
 //!   plans; `federation.rs` the same for upstreams; `json.rs` what they have in
-//!   common
+//!   common; `sites.rs` the links of multi-active sites
 //! - `wanted.rs` which links the catalog wants; `placement.rs` which node runs
 //!   each; `keeper.rs` starts and stops them
 //! - `link.rs` one link: `source.rs` consumes, `target.rs` publishes, `flow.rs`
@@ -27,12 +27,13 @@ mod parameters;
 mod placement;
 mod plan;
 mod shovel;
+mod sites;
 mod source;
 mod state;
 mod target;
 mod wanted;
 
-pub use connector::Connector;
+pub use connector::{Connector, LINK_PRODUCT};
 pub use error::LinkError;
 pub use federation::UPSTREAM;
 pub use json::table as json_table;
@@ -41,4 +42,5 @@ pub use link::{Ended, run as run_link};
 pub use parameters::check;
 pub use plan::{From, Kind, LinkKey, LinkPlan, Origin, To};
 pub use shovel::COMPONENT as SHOVEL;
+pub use sites::{drained, drains, policies as site_policies, site_of, turned_away};
 pub use state::{Condition, LinkState, Snapshot};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use warren_amqp::FieldTable;
 
 use super::mark::Marks;
+use super::sites::FarEnd;
 use crate::client::Uri;
 
 /// Which link; unique in a cluster.
@@ -38,6 +39,8 @@ pub enum Kind {
     ExchangeFederation,
     /// Moves messages of an upstream's queue to where consumers wait.
     QueueFederation,
+    /// Takes from another site of a multi-active policy what was published there.
+    Site,
 }
 
 impl Kind {
@@ -48,6 +51,7 @@ impl Kind {
             Self::Shovel => "shovel",
             Self::ExchangeFederation => "exchange-federation",
             Self::QueueFederation => "queue-federation",
+            Self::Site => "site",
         }
     }
 }
@@ -151,6 +155,7 @@ impl LinkPlan {
                 from: From::Queue(there()),
                 prefetch,
                 consumer: FieldTable::default(),
+                site: None,
             },
             target: TargetPlan { uris: vec![to], to: To::Queue(there()) },
             ack: AckMode::OnConfirm,
@@ -172,6 +177,9 @@ pub struct SourcePlan {
     pub prefetch: u16,
     /// `x-…` arguments of the consumer.
     pub consumer: FieldTable,
+    /// The site that it has to be. The link is then alone with its queue, so that
+    /// its messages keep their order, and brings where they come from.
+    pub site: Option<FarEnd>,
 }
 
 /// What a link consumes.

@@ -101,6 +101,7 @@ pub(super) fn plan(
         },
         prefetch: given.src_prefetch_count.unwrap_or(PREFETCH),
         consumer: json::table(&given.src_consumer_args)?,
+        site: None,
     };
     let target = TargetPlan {
         uris: json::uris("dest-uri", &given.dest_uri, vhost)?,

@@ -34,6 +34,7 @@ pub(super) struct Source {
     tag: ShortStr,
     arguments: FieldTable,
     no_ack: bool,
+    exclusive: bool,
     /// Messages in it when the link came to it.
     pub(super) length: u64,
     /// Messages ready in it, as last heard.
@@ -64,14 +65,20 @@ impl Source {
         let uris = &plan.source.uris;
         let uri = uris.get(attempt % uris.len().max(1)).ok_or(LinkError::NoUri("source"))?;
         let name = plan.key.to_string();
+        let mut uri = uri.clone();
+        if let Some(site) = &plan.source.site {
+            uri = site.complete(&uri)?;
+            site.check(connector, &uri, &name).await?;
+        }
         let (client, declared) =
-            ends::open_source(connector, uri, &name, &plan.source.from).await.map_err(LinkError::source)?;
+            ends::open_source(connector, &uri, &name, &plan.source.from).await.map_err(LinkError::source)?;
         let mut source = Self {
             client,
             queue: declared.queue,
             tag: ShortStr::truncated(&format!("link-{}", plan.key.name)),
             arguments: plan.source.consumer.clone(),
             no_ack: plan.ack == AckMode::NoAck,
+            exclusive: plan.source.site.is_some(),
             length: declared.message_count.into(),
             ready: Some(declared.message_count.into()),
             asked: false,
@@ -99,6 +106,7 @@ impl Source {
             queue: self.queue.clone(),
             consumer_tag: self.tag.clone(),
             no_ack: self.no_ack,
+            exclusive: self.exclusive,
             nowait: true,
             arguments: self.arguments.clone(),
             ..Default::default()

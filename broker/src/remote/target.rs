@@ -35,8 +35,10 @@ impl Target {
         let uris = &plan.target.uris;
         let uri = uris.get(attempt % uris.len().max(1)).ok_or(LinkError::NoUri("target"))?;
         let (name, to) = (plan.key.to_string(), &plan.target.to);
+        let brings = plan.source.site.is_some();
+        let connector = if brings { connector.bringing_origins() } else { connector.clone() };
         let confirms = plan.ack == AckMode::OnConfirm;
-        let client = ends::open_target(connector, uri, &name, to, confirms).await.map_err(LinkError::target)?;
+        let client = ends::open_target(&connector, uri, &name, to, confirms).await.map_err(LinkError::target)?;
         let (publish, keeps_exchange, keeps_key) = match to {
             // A queue that went away must not swallow anything: the message
             // comes back, and the link makes the queue again.

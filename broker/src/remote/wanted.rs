@@ -8,7 +8,7 @@ use warren_replication::plan::Link;
 
 use super::federation::{self, Here, Upstreams};
 use super::plan::{LinkPlan, Origin};
-use super::shovel;
+use super::{shovel, sites};
 
 /// The links wanted, compiled anew when what they come from has changed.
 pub(super) struct Wanted {
@@ -96,7 +96,15 @@ fn of_policies(cluster: &str, catalog: &State, found: &mut Found) {
         let here = Here { cluster, vhost };
         // The default exchange is never federated, nor what is internal.
         for (name, _) in contents.exchanges.iter().filter(|(name, exchange)| !name.is_empty() && !exchange.internal) {
-            let Some(wanted) = policies.exchange_link(vhost, name).and_then(upstreams_of) else { continue };
+            let Some(link) = policies.exchange_link(vhost, name) else { continue };
+            if let Link::Sites(sites) = link {
+                // One file may serve all sites: each passes over itself.
+                for site in sites.sites.iter().filter(|site| site.name != cluster) {
+                    let plan = sites::exchange_link(here, catalog, name, sites, site);
+                    found.add(vhost, &format!("exchange '{name}'"), plan);
+                }
+            }
+            let Some(wanted) = upstreams_of(link) else { continue };
             for (upstream_name, upstream) in federation::upstreams(catalog, vhost, &wanted) {
                 let plan = upstream
                     .and_then(|upstream| federation::exchange_link(here, catalog, name, &upstream_name, &upstream));
@@ -110,7 +118,7 @@ fn upstreams_of(link: &Link) -> Option<Upstreams<'_>> {
     match link {
         Link::Upstream(name) => Some(Upstreams::One(name)),
         Link::UpstreamSet(name) => Some(Upstreams::Set(name)),
-        Link::Shovel(_) => None,
+        Link::Shovel(_) | Link::Sites(_) => None,
     }
 }
 

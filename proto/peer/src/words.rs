@@ -43,7 +43,9 @@ pub fn weight(word: &QueueWord) -> usize {
             _ => 0,
         },
         QueueWord::ToEntry(_, word) => match word {
-            ToEntry::Deliver { deliveries } => deliveries.iter().map(|delivery| delivery.message.weight() + ROW).sum(),
+            ToEntry::Deliver { deliveries, .. } => {
+                deliveries.iter().map(|delivery| delivery.message.weight() + ROW).sum()
+            }
             ToEntry::Read { messages, .. } => {
                 messages.iter().map(|(_, message)| message.weight() + ROW).sum::<usize>() + WORD
             }
@@ -251,7 +253,9 @@ fn encode_to_entry(word: ToEntry) -> Kind {
         ToEntry::Confirmed { session, ranges } => Kind::Confirmed(sequences_out(session, &ranges)),
         ToEntry::Refused { session, ranges } => Kind::Refused(sequences_out(session, &ranges)),
         ToEntry::Again { session, from } => Kind::Again(wire::Again { session: Some(session_out(session)), from }),
-        ToEntry::Deliver { deliveries } => Kind::Deliver(deliveries_out(&deliveries)),
+        ToEntry::Deliver { deliveries, floor } => {
+            Kind::Deliver(wire::Deliveries { floor: floor.0, ..deliveries_out(&deliveries) })
+        }
         ToEntry::Read { consumer, next, messages } => Kind::Read(read_out(consumer, next, &messages)),
         ToEntry::Settled { offsets } => Kind::Settled(offsets_out(&offsets)),
         ToEntry::Returned { offsets } => Kind::Returned(offsets_out(&offsets)),
@@ -277,7 +281,10 @@ fn decode_to_entry(kind: Kind) -> Result<ToEntry, WordError> {
             ToEntry::Refused { session, ranges }
         }
         Kind::Again(again) => ToEntry::Again { session: session_in(again.session)?, from: again.from },
-        Kind::Deliver(deliveries) => ToEntry::Deliver { deliveries: deliveries_in(deliveries)? },
+        Kind::Deliver(deliveries) => {
+            let floor = Offset(deliveries.floor);
+            ToEntry::Deliver { deliveries: deliveries_in(deliveries)?, floor }
+        }
         Kind::Read(read) => read_in(read)?,
         Kind::Settled(table) => ToEntry::Settled { offsets: offsets_in(&table)? },
         Kind::Returned(table) => ToEntry::Returned { offsets: offsets_in(&table)? },
@@ -494,7 +501,7 @@ fn deliveries_out(deliveries: &[Delivery]) -> wire::Deliveries {
         packer.table.number(u64::from(delivery.count));
     }
     let (table, payload) = packer.finish();
-    wire::Deliveries { table, payload }
+    wire::Deliveries { table, payload, floor: 0 }
 }
 
 fn deliveries_in(deliveries: wire::Deliveries) -> Result<Vec<Delivery>, WordError> {

@@ -163,7 +163,8 @@ fn to_entry() -> impl Strategy<Value = ToEntry> {
         (session(), ranges()).prop_map(|(session, ranges)| ToEntry::Confirmed { session, ranges }),
         (session(), ranges()).prop_map(|(session, ranges)| ToEntry::Refused { session, ranges }),
         (session(), any::<u64>()).prop_map(|(session, from)| ToEntry::Again { session, from }),
-        deliveries().prop_map(|deliveries| ToEntry::Deliver { deliveries }),
+        (deliveries(), any::<u64>())
+            .prop_map(|(deliveries, floor)| ToEntry::Deliver { deliveries, floor: Offset(floor) }),
         (key(), offset(), vec((offset(), message()), 0..20)).prop_map(|(consumer, next, messages)| ToEntry::Read {
             consumer,
             next,
@@ -216,7 +217,7 @@ proptest! {
             turn.words.into_iter().for_each(|word| drop(words::decode(word)));
         }
         let (table, payload) = (Bytes::from(table), Bytes::from(garbage));
-        let deliveries = wire::Deliveries { table: table.clone(), payload: payload.clone() };
+        let deliveries = wire::Deliveries { table: table.clone(), payload: payload.clone(), floor: 0 };
         let kinds = [
             wire::word::Word::Deliver(deliveries.clone()),
             wire::word::Word::Read(wire::Read { table: table.clone(), payload: payload.clone(), ..Default::default() }),
@@ -299,6 +300,7 @@ fn a_batch_costs_a_few_bytes_a_message() {
             message: message.clone(),
         })
         .collect();
-    let turn = send(vec![(QueueId(1), QueueWord::ToEntry(Epoch(1), ToEntry::Deliver { deliveries }))]);
+    let turn =
+        send(vec![(QueueId(1), QueueWord::ToEntry(Epoch(1), ToEntry::Deliver { deliveries, floor: Offset(0) }))]);
     assert!(turn.len() < 1000 * 105, "{} bytes", turn.len());
 }

@@ -16,7 +16,7 @@ use crate::progress::{Phase, Progress};
 use crate::record::{self, Entry, Record};
 use crate::replica::{MirrorState, MirrorStatus};
 use crate::session::{Sequence, SessionTable};
-use crate::step::{Action, Proposal, Terms};
+use crate::step::{Action, Origin, Proposal, Terms};
 use crate::types::{Assignment, Epoch, Index, Member, Moment, NodeId, Offset, Position, Process, Session};
 
 /// The leader of one epoch.
@@ -46,6 +46,26 @@ impl Terms {
             return None;
         }
         Some(self.keep)
+    }
+}
+
+/// Places of other sites from which messages of these publishes were taken, with
+/// the floor that was said with each.
+#[derive(Debug, Default)]
+struct Arrivals(BTreeMap<(Session, u64), u64>);
+
+impl Arrivals {
+    /// Whether the message of this place is here already.
+    fn holds(&self, origin: &Origin, appended: &mut SessionTable) -> bool {
+        // Order says nothing here: what was refused, or routed elsewhere, before
+        // later ones were taken may still come.
+        let known = appended.enter(origin.session, origin.floor).look_up(origin.sequence);
+        let known = matches!(known, Sequence::Taken | Sequence::Settled);
+        known || self.0.contains_key(&(origin.session, origin.sequence))
+    }
+
+    fn add(&mut self, origin: Option<Origin>) {
+        self.0.extend(origin.map(|origin| ((origin.session, origin.sequence), origin.floor)));
     }
 }
 
@@ -152,12 +172,14 @@ impl Leader {
         own: &Own,
         out: &mut Vec<Action>,
     ) {
-        let taken = self.appended.enter(session, floor);
+        // Put back at the end: meanwhile the table is asked about origins.
+        let mut taken = std::mem::take(self.appended.enter(session, floor));
         let mut prev = prev;
         let mut confirmed = Vec::new();
         let mut refused = Vec::new();
         let mut again = None;
         let mut taken_keys = Vec::new();
+        let mut arrivals = Arrivals::default();
         let time = own.wall.max(own.log.time());
         for (nth, (sequence, message)) in messages.into_iter().enumerate() {
             match taken.look_up(sequence) {
@@ -178,7 +200,10 @@ impl Leader {
                 Sequence::New => {
                     let terms = terms.as_mut();
                     let key = terms.as_ref().and_then(|terms| terms.keys.get(nth).copied().flatten());
-                    if key.is_some_and(|(key, _)| own.ledger.keys().holds(key, time) || self.keys.holds(key, time)) {
+                    let origin = terms.as_ref().and_then(|terms| terms.origins.get(nth).copied().flatten());
+                    let keeps_out = |(key, _)| own.ledger.keys().holds(key, time) || self.keys.holds(key, time);
+                    let arrived = origin.is_some_and(|origin| arrivals.holds(&origin, &mut self.appended));
+                    if arrived || key.is_some_and(keeps_out) {
                         taken.take(sequence, sequence);
                         self.draft.duplicate(session, floor, sequence);
                     } else if let Some(keep) = terms.and_then(|terms| terms.refuse(&message)) {
@@ -191,11 +216,18 @@ impl Leader {
                             self.keys.insert(key, until);
                             taken_keys.push((key, until));
                         }
+                        arrivals.add(origin);
                         self.draft.publish(session, floor, sequence, message);
                     }
                 }
             }
             prev = sequence;
+        }
+        *self.appended.enter(session, floor) = taken;
+        // In the entry that holds the messages: either both are kept, or neither.
+        for ((session, sequence), floor) in arrivals.0 {
+            self.appended.publish(session, floor, &[(sequence, sequence)]);
+            self.draft.duplicate(session, floor, sequence);
         }
         if !taken_keys.is_empty() {
             let most = terms.map_or(0, |terms| terms.most_keys);

@@ -151,7 +151,8 @@ impl Ledger {
                 }
                 Record::Duplicate { session, floor, runs } => {
                     self.sessions.publish(*session, *floor, runs);
-                    if let Some(told) = told.as_deref_mut() {
+                    // Nobody waits to hear of an origin's.
+                    if let Some(told) = told.as_deref_mut().filter(|_| !session.is_origin()) {
                         told.confirmed.push((*session, runs.clone()));
                     }
                 }

@@ -298,6 +298,8 @@ pub enum ToEntry {
     Deliver {
         /// In order per consumer.
         deliveries: Vec<Delivery>,
+        /// Everything below is settled, and will be handed out no more.
+        floor: Offset,
     },
     /// What a stream's consumer reads next. It is held by nobody, and committed in
     /// every reign, so that it needs no lease (§6.8).

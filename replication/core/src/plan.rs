@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 mod definition;
 mod limits;
 mod link;
+mod sites;
 mod source;
 
 pub use definition::{Definition, Setting};
 pub use limits::{Limits, Overflow};
 pub use link::{Link, RemoteSource};
+pub use sites::{Credentials, MultiActiveSource, Scope, Site, Sites};
 pub use source::{PolicyError, PolicySource};
 
 /// One `[[policy]]` of the policy file, checked.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::message::{Message, MirrorMessage, SettleReason};
 use crate::record::{self, Entry, Record, push_run};
-use crate::step::{Action, Committed, Event, Proposal, Terms, Write};
+use crate::step::{Action, Committed, Event, Origin, Proposal, Terms, Write};
 use crate::types::{
     Assignment, Boot, Clock, Epoch, Incarnation, Index, Moment, NodeId, Offset, Position, Process, QueueId, Session,
     Version,
@@ -592,6 +592,53 @@ fn what_is_known_by_its_key_is_confirmed_and_not_taken() {
     publish_key(&mut leader, 7);
     leader.persist();
     assert_eq!(leader.replica.ledger().live().len(), 2, "and not its time");
+}
+
+/// Publishes of a link that bring the places which they had at another site.
+fn brought(channel: u16, floor: u64, places: &[u64]) -> Proposal {
+    let session = Session { channel, ..session() };
+    let origin = Session::of_origin(77, 1, QueueId(5));
+    let origins = places.iter().map(|place| Some(Origin { session: origin, sequence: *place, floor })).collect();
+    let messages = places.iter().zip(1..).map(|(place, sequence)| (sequence, message(*place).1)).collect();
+    let terms = Some(Box::new(Terms { origins, ..Terms::default() }));
+    Proposal::Publish { session, floor: 1, prev: 0, messages, terms }
+}
+
+/// §4.8: a link that lost its connection sends again what it had no answer for,
+/// in another session, maybe to another leader: what is here is confirmed, and
+/// not there twice; what had not come, because of a refusal or another route,
+/// may come late.
+#[test]
+fn what_a_link_brings_again_is_confirmed_and_not_taken() {
+    let mut leader = Bench::leader(&[A], 1);
+    leader.propose(brought(1, 1, &[1, 2, 4]));
+    // The tail that is not committed counts as well.
+    leader.propose(brought(2, 1, &[2, 3, 3]));
+    let told = leader.persist();
+    let confirmed: u64 = committed(&told)
+        .iter()
+        .flat_map(|told| &told.confirmed)
+        .flat_map(|(_, runs)| runs)
+        .map(|r| r.1 - r.0 + 1)
+        .sum();
+    assert_eq!(confirmed, 6, "each publisher is answered, and nobody else");
+    assert_eq!(leader.replica.ledger().live().len(), 4);
+    leader.step(assigned(2, 2, process(A), &[A], 1));
+    leader.persist();
+    leader.propose(brought(3, 3, &[2, 4, 5]));
+    leader.persist();
+    assert_eq!(leader.replica.ledger().live().len(), 5, "known to the next leader");
+    // The queue there was deleted and made again: its places mean others.
+    let Proposal::Publish { session, floor, prev, messages, terms } = brought(4, 1, &[1]) else { unreachable!() };
+    let mut terms = terms.unwrap();
+    let earlier = terms.origins[0].unwrap().session;
+    let again = Session::of_origin(77, 1, QueueId(9));
+    terms.origins[0].as_mut().unwrap().session = again;
+    leader.propose(Proposal::Publish { session, floor, prev, messages, terms: Some(terms) });
+    leader.persist();
+    assert_eq!(leader.replica.ledger().live().len(), 6);
+    let outdated: Vec<Session> = leader.replica.ledger().sessions().outdated(&again).copied().collect();
+    assert_eq!(outdated, [earlier]);
 }
 
 /// §4.8 †: a session leaves the table by a record only.

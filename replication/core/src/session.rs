@@ -10,6 +10,10 @@ use crate::codec::{Malformed, Reader, Writer};
 use crate::ranges::RangeSet;
 use crate::types::Session;
 
+/// Parts of an origin's set at most: gaps are what its messages that went
+/// elsewhere leave, as long as older ones are still on their way.
+const MOST_FRAGMENTS: usize = 1 << 16;
+
 /// What a session's publisher has sent here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Taken {
@@ -74,6 +78,13 @@ impl SessionTable {
         self.sessions.get(session)
     }
 
+    /// Sessions of the same origin's name with an earlier queue: it was deleted and
+    /// made again there, and sends nothing more.
+    pub fn outdated(&self, origin: &Session) -> impl Iterator<Item = &Session> {
+        let first = Session { connection: 0, ..*origin };
+        self.sessions.range(first..*origin).map(|(session, _)| session).filter(|session| session.is_origin())
+    }
+
     /// How many sessions are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -103,6 +114,9 @@ impl SessionTable {
         let taken = self.enter(session, floor);
         for &(first, last) in runs {
             taken.take(first, last);
+        }
+        if session.is_origin() {
+            taken.bound();
         }
     }
 
@@ -144,6 +158,15 @@ impl Taken {
     /// The sequence was refused: it, and what lies below and is not in the set.
     pub(crate) fn refuse(&mut self, sequence: u64) {
         self.refused = self.refused.max(sequence);
+    }
+
+    /// Keeps the set small where gaps may stay open for ever: the oldest part is
+    /// forgotten, and a message of it that comes yet again counts as new.
+    fn bound(&mut self) {
+        while self.taken.fragments() > MOST_FRAGMENTS {
+            let Some(oldest) = self.taken.iter().next() else { return };
+            self.taken.remove(oldest);
+        }
     }
 
     /// Puts the inclusive range into the set, as far as it is not given up.
@@ -205,6 +228,19 @@ mod tests {
         let later = table.clone();
         table.publish(session(), 1, &[(1, 5)]);
         assert_eq!(table, later);
+    }
+
+    #[test]
+    fn an_origins_gaps_are_bounded_and_what_is_forgotten_counts_as_new() {
+        let mut table = SessionTable::default();
+        let origin = Session::of_origin(1, 2, crate::types::QueueId(3));
+        for sequence in (2..).step_by(2).take(MOST_FRAGMENTS + 10) {
+            table.publish(origin, 1, &[(sequence, sequence)]);
+        }
+        let taken = table.get(&origin).unwrap();
+        assert_eq!(taken.taken.fragments(), MOST_FRAGMENTS);
+        assert_eq!(taken.look_up(2), Sequence::Refused);
+        assert_eq!(taken.look_up(22), Sequence::Taken);
     }
 
     #[test]

@@ -104,6 +104,21 @@ pub struct Terms {
     pub keys: Vec<Option<(Key, u64)>>,
     /// So many keys are remembered at most.
     pub most_keys: u32,
+    /// By message, if links bring them: where each comes from. What was taken from
+    /// there already is confirmed without being taken.
+    pub origins: Vec<Option<Origin>>,
+}
+
+/// Where a message of another site was before: known for good by the place, as
+/// an exact set without order (§4.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// The queue there; see [`Session::of_origin`].
+    pub session: Session,
+    /// The message's place in it, from 1.
+    pub sequence: u64,
+    /// Nothing of that queue below this will come again.
+    pub floor: u64,
 }
 
 /// Out of a replica.

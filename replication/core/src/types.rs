@@ -168,6 +168,36 @@ pub struct Session {
     pub opened: u32,
 }
 
+/// Connections whose publishes bring their origins have numbers with this bit as
+/// the highest: those of a node's own links to other sites, and nobody else's.
+pub const BRINGS_ORIGINS: u64 = 1 << 62;
+
+/// What no session of a client has together with channel 0.
+const NEVER_OPENED: u32 = u32::MAX;
+
+impl Session {
+    /// The session under which a queue's messages are known that a link brought
+    /// from another site (§4.8): that cluster, the queue's name as a number, and
+    /// its id there. It has no process that waits for answers.
+    #[must_use]
+    pub const fn of_origin(cluster: u64, name: u64, queue: QueueId) -> Self {
+        let process = Process { node: NodeId(cluster), incarnation: Incarnation(name), boot: Boot(0) };
+        Self { process, connection: queue.0, channel: 0, opened: NEVER_OPENED }
+    }
+
+    /// Whether it stands for a queue of another site, not for a publisher.
+    #[must_use]
+    pub const fn is_origin(&self) -> bool {
+        self.channel == 0 && self.opened == NEVER_OPENED
+    }
+
+    /// Whether what is published in it says where it comes from.
+    #[must_use]
+    pub const fn brings_origins(&self) -> bool {
+        self.connection >> 62 == 1
+    }
+}
+
 /// Where a consumer is attached: its entry node's process and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConsumerKey {

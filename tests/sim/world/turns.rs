@@ -132,7 +132,9 @@ impl World {
         for (to, queue, word) in words {
             if let QueueWord::ToEntry(epoch, said) = &word {
                 let offsets: Vec<u64> = match said {
-                    ToEntry::Deliver { deliveries } => deliveries.iter().map(|delivery| delivery.offset.0).collect(),
+                    ToEntry::Deliver { deliveries, .. } => {
+                        deliveries.iter().map(|delivery| delivery.offset.0).collect()
+                    }
                     ToEntry::Got { delivery, .. } => vec![delivery.offset.0],
                     _ => Vec::new(),
                 };

@@ -377,9 +377,9 @@ impl Entry {
             ToEntry::Again { session, from } => {
                 self.publishers.again(now, session, from, settings, &mut self.out);
             }
-            ToEntry::Deliver { deliveries } => {
+            ToEntry::Deliver { deliveries, floor } => {
                 for delivery in deliveries {
-                    self.deliver((queue, counted), delivery, replies);
+                    self.deliver((queue, counted, floor), delivery, replies);
                 }
             }
             ToEntry::Read { consumer, next, messages } => self.read(queue, consumer, next, messages, replies),
@@ -460,7 +460,7 @@ impl Entry {
         self.give_back(vec![delivery.offset]);
     }
 
-    fn deliver(&mut self, (queue, counted): (QueueId, bool), delivery: Delivery, replies: &mut Replies) {
+    fn deliver(&mut self, (queue, counted, floor): (QueueId, bool, Offset), delivery: Delivery, replies: &mut Replies) {
         let key = delivery.consumer;
         let Some(consumer) = self.consumers.get_mut(&key.number).filter(|c| !c.cancelled) else {
             return self.bounce(delivery);
@@ -472,7 +472,7 @@ impl Entry {
         self.hold(&delivery);
         let Delivery { offset, redelivered, count, message, .. } = delivery;
         let count = counted.then_some(count);
-        let event = ToChannel::Deliver { queue, consumer: key.number, offset, redelivered, count, message };
+        let event = ToChannel::Deliver { queue, consumer: key.number, offset, floor, redelivered, count, message };
         replies.push((key.connection, key.channel, event));
     }
 

@@ -122,6 +122,8 @@ impl Departed {
             .sessions()
             .iter()
             .map(|(session, _)| *session)
+            // One that stands for another site's queue has no process.
+            .filter(|session| !session.is_origin())
             .filter(|session| world.is_over(session.process) || long_gone(session.process))
             .collect();
         for session in dead {

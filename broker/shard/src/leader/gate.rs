@@ -8,9 +8,11 @@ use warren_amqp::{Properties, Value};
 use warren_queue::{Deduplicate, Overflow, Rules};
 use warren_replication::keys::Key;
 use warren_replication::message::Message;
-use warren_replication::step::Terms;
+use warren_replication::step::{Origin, Proposal, Terms};
+use warren_replication::types::Session;
 
 use super::{Leader, Log};
+use crate::origin;
 use warren_queue::Reason;
 
 /// What is on its way into the log.
@@ -92,6 +94,37 @@ impl Leader {
         }
         self.bury(dead, Reason::MaxLength, log);
     }
+}
+
+/// Where the publishes of a link to another site come from; nobody else's
+/// messages are looked at. A queue there that was made anew under its name has
+/// forgotten what went before, and so does this one.
+pub(crate) fn origins(session: Session, messages: &mut [(u64, Message)], log: &mut Log<'_>) -> Vec<Option<Origin>> {
+    if !session.brings_origins() {
+        return Vec::new();
+    }
+    let origins = origin::take(messages);
+    let mut last = None;
+    for Origin { session, .. } in origins.iter().flatten() {
+        if last != Some(session) && log.ledger().sessions().get(session).is_none() {
+            let outdated: Vec<Session> = log.ledger().sessions().outdated(session).copied().collect();
+            for session in outdated {
+                log.propose(Proposal::EndSession(session));
+            }
+        }
+        last = Some(session);
+    }
+    origins
+}
+
+/// The terms, and what is known of the origins.
+pub(crate) fn with_origins(terms: Option<Box<Terms>>, origins: Vec<Option<Origin>>) -> Option<Box<Terms>> {
+    if origins.is_empty() {
+        return terms;
+    }
+    let mut terms = terms.unwrap_or_default();
+    terms.origins = origins;
+    Some(terms)
 }
 
 /// What a message is known by: a hash of the value of `x-deduplication-header`.

@@ -35,6 +35,7 @@ use crate::takeover::{Takeover, Waits};
 use crate::world::World;
 pub(crate) use departed::Departed;
 use gate::Gate;
+pub(crate) use gate::{origins, with_origins};
 use intake::Intake;
 pub(crate) use log::Log;
 use moves::Moves;
@@ -190,8 +191,9 @@ impl Leader {
     /// A word of an entry node, meant for this epoch.
     pub(crate) fn word(&mut self, from: Process, word: ToLeader, log: &mut Log<'_>, world: &World<'_>) {
         match word {
-            ToLeader::Publish { session, floor, prev, messages } => {
-                let terms = self.terms(&messages, log);
+            ToLeader::Publish { session, floor, prev, mut messages } => {
+                let origins = origins(session, &mut messages, log);
+                let terms = with_origins(self.terms(&messages, log), origins);
                 let weighs = self.weighs_publishes();
                 let bodies = if weighs { messages.iter().map(|(_, m)| m.body.len() as u64).sum() } else { 0 };
                 let entry = log.propose(Proposal::Publish { session, floor, prev, messages, terms });
@@ -581,6 +583,7 @@ impl Leader {
 
     fn deliver(&mut self, log: &Log<'_>, budget: &mut Budget) {
         let Some(queue) = &mut self.queue else { return };
+        let floor = log.ledger().live().first().map_or(log.ledger().next_offset(), Offset);
         // The delayed are nobody's until they have moved on.
         while queue.has_room() && self.rules.kind != Kind::Delayed {
             let Some((offset, message)) = self.supply.next(queue, budget) else { return };
@@ -589,7 +592,9 @@ impl Leader {
             self.totals.1 += 1;
             let redelivered = given.redelivered;
             let delivery = Delivery { consumer: given.key, offset, count, redelivered, message };
-            self.outboxes.to(given.key.process).deliveries.push(delivery);
+            let outbox = self.outboxes.to(given.key.process);
+            outbox.deliveries.push(delivery);
+            outbox.floor = floor;
         }
     }
 
@@ -667,7 +672,7 @@ impl Leader {
         };
         for (to, mut word) in self.held_back.drain(..) {
             match &mut word {
-                ToEntry::Deliver { deliveries } => deliveries.retain(holds),
+                ToEntry::Deliver { deliveries, .. } => deliveries.retain(holds),
                 ToEntry::Got { delivery, .. } if !holds(delivery) => {
                     self.questions.get(delivery.consumer);
                     continue;

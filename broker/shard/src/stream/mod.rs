@@ -21,7 +21,7 @@ use warren_replication::step::{Committed, Proposal};
 use warren_replication::types::{ConsumerKey, Epoch, Index, Moment, NodeId, Offset, Process, Session};
 
 use crate::bodies::Budget;
-use crate::leader::{Departed, Log};
+use crate::leader::{Departed, Log, origins, with_origins};
 use crate::outbox::Outboxes;
 use crate::settings::Settings;
 use crate::world::World;
@@ -137,8 +137,9 @@ impl Stream {
     /// A word of an entry node, meant for this epoch.
     pub(crate) fn word(&mut self, from: Process, word: ToLeader, log: &mut Log<'_>) {
         match word {
-            ToLeader::Publish { session, floor, prev, messages } => {
-                log.propose(Proposal::Publish { session, floor, prev, messages, terms: None });
+            ToLeader::Publish { session, floor, prev, mut messages } => {
+                let terms = with_origins(None, origins(session, &mut messages, log));
+                log.propose(Proposal::Publish { session, floor, prev, messages, terms });
             }
             ToLeader::EndSession { session } => {
                 if log.ledger().sessions().get(&session).is_some() {

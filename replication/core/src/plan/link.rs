@@ -1,5 +1,5 @@
-//! The links that a policy gives to what it is for: `mode = "remote"` of the
-//! policy file, and RabbitMQ's `federation-upstream` and `federation-upstream-set`.
+//! The links that a policy gives to what it is for: `mode = "remote"` and
+//! `mode = "multi-active"` of the policy file, and RabbitMQ's `federation-upstream` and `federation-upstream-set`.
 
 use std::fmt::Write;
 
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PolicyError;
 use super::definition::{Definition, Setting};
+use super::sites::Sites;
 
 /// What a queue or an exchange is linked with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub enum Link {
     /// A shovel from each queue: the keys of RabbitMQ's shovels in JSON, without
     /// those of the source.
     Shovel(String),
+    /// Every other site, and they with this one.
+    Sites(Sites),
 }
 
 impl Link {
@@ -28,6 +31,7 @@ impl Link {
             Self::Upstream(name) => format!("federated with upstream '{name}'"),
             Self::UpstreamSet(name) => format!("federated with the upstreams of set '{name}'"),
             Self::Shovel(_) => "shovelled to another place".to_owned(),
+            Self::Sites(sites) => sites.explain(),
         }
     }
 }

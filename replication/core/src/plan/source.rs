@@ -1,5 +1,5 @@
-//! A policy as the policy file spells it. Unknown keys, modes that are not
-//! built yet and settings that cannot hold are told apart by name, so that the
+//! A policy as the policy file spells it. Unknown keys, what is not built yet
+//! and settings that cannot hold are told apart by name, so that the
 //! reader of the file can point at the line.
 
 use serde::de::{self, Visitor};
@@ -9,10 +9,10 @@ use std::fmt;
 use super::definition::{self, Definition};
 use super::limits::{Limits, LimitsSource};
 use super::link::{Link, RemoteSource};
+use super::sites::{MultiActiveSource, Sites};
 use super::{ApplyTo, Clients, FailBack, Leaders, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas};
 
-/// One `[[policy]]` table, with the file's own key names. The tables of modes
-/// that are not built are taken as they are, to be refused by name.
+/// One `[[policy]]` table, with the file's own key names.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PolicySource {
@@ -29,7 +29,7 @@ pub struct PolicySource {
     /// `queues`, `exchanges` or `all` (default).
     #[serde(default)]
     pub apply_to: ApplyToSource,
-    /// `mirror` or `primary-backup`; without one the policy leaves open where
+    /// `mirror`, `primary-backup`, `remote` or `multi-active`; without one the policy leaves open where
     /// queues live.
     #[serde(default)]
     pub mode: Option<String>,
@@ -51,9 +51,9 @@ pub struct PolicySource {
     /// Settings of mode `remote`, beside which `mirror` says where queues live.
     #[serde(default)]
     pub remote: Option<RemoteSource>,
-    /// Not supported yet.
+    /// Settings of mode `multi-active`.
     #[serde(default)]
-    pub multi_active: Option<de::IgnoredAny>,
+    pub multi_active: Option<MultiActiveSource>,
 }
 
 fn root() -> String {
@@ -163,11 +163,8 @@ pub struct MinInSyncSource(pub MinInSync);
 /// What is wrong with a policy that could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// A mode of the design that is not built yet.
-    #[error("mode \"{0}\" is not supported yet; this version knows \"mirror\" and \"primary-backup\"")]
-    ModeNotSupported(String),
     /// No such mode.
-    #[error("unknown mode \"{0}\", expected \"mirror\" or \"primary-backup\"")]
+    #[error("unknown mode \"{0}\", expected \"mirror\", \"primary-backup\", \"remote\" or \"multi-active\"")]
     UnknownMode(String),
     /// A key of the `definition`.
     #[error("`{key}` {problem}")]
@@ -196,7 +193,7 @@ impl PolicyError {
     #[must_use]
     pub const fn key(&self) -> &'static str {
         match self {
-            Self::ModeNotSupported(_) | Self::UnknownMode(_) => "mode",
+            Self::UnknownMode(_) => "mode",
             Self::Definition { .. } => "definition",
             Self::KeyNotSupported(key) | Self::Invalid { key, .. } => key,
         }
@@ -211,15 +208,16 @@ impl TryFrom<PolicySource> for Policy {
         if source.name.is_empty() {
             return invalid("name", "must not be empty");
         }
-        if source.multi_active.is_some() {
-            return Err(PolicyError::KeyNotSupported("multi-active"));
-        }
         let own = source.mode.is_some() || source.limits.is_some();
         let (mode, limits, link) = match source.definition {
             Some(_) if own => return invalid("definition", "stands for itself: no `mode` and no `limits` beside it"),
             Some(definition) => definition::compile(&definition)?,
             None => {
-                let link = link(source.mode.as_deref(), source.remote)?;
+                let link = match sites(source.mode.as_deref(), source.multi_active, source.apply_to)? {
+                    Some(sites) if source.remote.is_none() && source.mirror.is_none() => Some(Link::Sites(sites)),
+                    Some(_) => return invalid("mode", "\"multi-active\" goes with neither `remote` nor `mirror`"),
+                    None => link(source.mode.as_deref(), source.remote)?,
+                };
                 // A link is beside where queues live, which is as without it.
                 let local = if source.mirror.is_some() { Some("mirror".to_owned()) } else { None };
                 let name = if link.is_some() { local } else { source.mode };
@@ -248,6 +246,23 @@ impl TryFrom<PolicySource> for Policy {
             link,
             operator: source.operator,
         })
+    }
+}
+
+fn sites(
+    mode: Option<&str>,
+    settings: Option<MultiActiveSource>,
+    apply_to: ApplyToSource,
+) -> Result<Option<Sites>, PolicyError> {
+    let invalid = |key, problem: &str| Err(PolicyError::Invalid { key, problem: problem.to_owned() });
+    match (mode, settings) {
+        (Some("multi-active"), Some(_)) if !matches!(apply_to, ApplyToSource::Exchanges) => {
+            invalid("apply-to", "mode \"multi-active\" is for exchanges: expected apply-to = \"exchanges\"")
+        }
+        (Some("multi-active"), Some(settings)) => Sites::try_from(settings).map(Some),
+        (Some("multi-active"), None) => invalid("multi-active", "is missing: it names the other sites"),
+        (_, Some(_)) => invalid("multi-active", "needs mode = \"multi-active\""),
+        (_, None) => Ok(None),
     }
 }
 
@@ -317,7 +332,6 @@ fn mode(
             )?;
             Ok(Some(Mode::PrimaryBackup(settings)))
         }
-        Some("multi-active") => Err(PolicyError::ModeNotSupported(name.unwrap_or_default())),
         Some(_) => Err(PolicyError::UnknownMode(name.unwrap_or_default())),
     }
 }

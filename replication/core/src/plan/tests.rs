@@ -110,12 +110,35 @@ fn what_cannot_hold_is_refused_with_its_key() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_by_name() {
-    let error = read(vec![("mode", Toml::Text("multi-active"))]).unwrap_err();
-    assert!(error.contains("multi-active") && error.contains("not supported yet"), "{error}");
     assert!(read(vec![("mode", Toml::Text("magic"))]).unwrap_err().contains("unknown mode \"magic\""));
     let asynchronous = vec![("nodes", Toml::List(vec![Toml::Text("a")])), ("replication", Toml::Text("async"))];
     let asynchronous = vec![("mode", Toml::Text("primary-backup")), ("primary-backup", Toml::Table(asynchronous))];
     assert_eq!(read(asynchronous).unwrap_err(), "`primary-backup.replication` is not supported yet");
+}
+
+#[test]
+fn multi_active_names_the_other_sites_and_is_for_exchanges() {
+    use Toml::{List, Table, Text};
+    let site = |name| Table(vec![("name", Text(name)), ("uri", Text("amqp://h")), ("credentials-env", Text("X"))]);
+    let policy = |scope, sites, apply_to| {
+        let settings = Table(vec![("scope", Text(scope)), ("sites", List(sites))]);
+        read(vec![("mode", Text("multi-active")), ("apply-to", Text(apply_to)), ("multi-active", settings)])
+    };
+    let Some(Link::Sites(sites)) = policy("exchange", vec![site("b"), site("c")], "exchanges").unwrap().link else {
+        panic!("no sites");
+    };
+    assert_eq!(sites.sites[0].credentials, Some(Credentials::Env("X".into())));
+    assert!(sites.explain().contains("multi-active with 'b', 'c'"), "{}", sites.explain());
+    for (scope, sites, apply_to, expected) in [
+        ("queue", vec![site("b")], "exchanges", "`multi-active.scope`: \"queue\" is not supported yet"),
+        ("all", vec![site("b")], "exchanges", "`multi-active.scope`: is \"all\""),
+        ("exchange", vec![], "exchanges", "names no other site"),
+        ("exchange", vec![site("b"), site("b")], "exchanges", "names 'b' twice"),
+        ("exchange", vec![site("b")], "queues", "`apply-to`: mode \"multi-active\" is for exchanges"),
+    ] {
+        let error = policy(scope, sites, apply_to).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]
