@@ -477,6 +477,7 @@ impl Cell {
                     turn.effects.wishes.push((self.queue, Wish::DeleteUnused));
                 }
                 copy.replica.seal(turn.world.clock(), turn.actions);
+                leader.sealed(copy.replica.last().index);
             }
             if let (Some(stream), Some(copy)) = (&mut self.stream, &mut self.copy) {
                 let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };

@@ -304,6 +304,11 @@ impl Leader {
         }
     }
 
+    /// The turn's entries are sealed, up to this one.
+    pub(crate) fn sealed(&mut self, last: Index) {
+        self.questions.sealed(last);
+    }
+
     fn ask(&mut self, from: Process, question: Question, log: &mut Log<'_>) {
         let is_empty = self.queue.as_ref().is_none_or(|queue| queue.first_ready().is_none());
         if let Some(question) = self.questions.ask(from, question, is_empty) {

@@ -74,11 +74,21 @@ impl Questions {
         self.publishes.retain(|_, entry| *entry > index);
     }
 
+    /// The turn's entries are sealed, up to this one. What would have been in a
+    /// later one was found to be in the log already.
+    pub(super) fn sealed(&mut self, last: Index) {
+        let entries = self.returns.values_mut().chain(self.publishes.values_mut());
+        for entry in entries.chain(self.behind.iter_mut().map(|behind| &mut behind.until)) {
+            *entry = last.min(*entry);
+        }
+    }
+
     /// The question if it may be taken now; else it is kept. `is_empty`: nothing
     /// is ready.
     pub(super) fn ask(&mut self, from: Process, question: Question, is_empty: bool) -> Option<Question> {
         let publishes = self.publishes.get(&from).filter(|_| is_empty || !matches!(question, Question::Get(_)));
-        let Some(&until) = self.returns.get(&from).max(publishes) else { return Some(question) };
+        let until = self.returns.get(&from).max(publishes).filter(|until| **until > self.committed);
+        let Some(&until) = until else { return Some(question) };
         self.behind.push_back(Behind { from, question, until });
         None
     }
