@@ -215,7 +215,10 @@ impl Shard {
                 }
             }
             Input::Transferred(queue, epoch, offsets) => {
-                self.with(now, queue, effects, |cell, turn| cell.transferred(epoch, offsets, turn));
+                // Of a queue that has been deleted meanwhile nothing comes back.
+                if self.cells.contains_key(&queue) {
+                    self.with(now, queue, effects, |cell, turn| cell.transferred(epoch, offsets, turn));
+                }
             }
             Input::Read { request, entries } => {
                 let Some((queue, life, reader)) = self.reads.answered(request) else { return };

@@ -219,6 +219,32 @@ fn a_count_and_a_purge_after_a_return_know_of_it() {
 }
 
 #[test]
+fn a_late_word_of_the_mover_does_not_bring_a_deleted_queue_back() {
+    let mut node = Node::new();
+    node.turn([Input::Deleted(QUEUE), Input::Transferred(QUEUE, Epoch(1), vec![Offset(0)])]);
+    assert_eq!(
+        node.say([Local::Get(key(2)), count(3)]),
+        [ToChannel::Gone { request: 2 }, ToChannel::Gone { request: 3 }]
+    );
+    assert_eq!(node.shard.queues(), []);
+}
+
+#[test]
+fn a_question_does_not_wait_for_a_publish_that_was_there_already() {
+    let mut node = Node::new();
+    node.publish(&[b"a"]);
+    // Said again, as after a change of leader: it goes into no entry.
+    node.published = 0;
+    let session = Session { process: ME, connection: CHANNEL.0, channel: CHANNEL.1, opened: 0 };
+    let message = Message { body: Bytes::from_static(b"a"), ..Message::default() };
+    let again = Local::Publish { session, messages: [(1, message)].into_iter().collect() };
+    let mut heard = node.say([again, count(2)]);
+    heard.append(&mut node.turn([Input::Tick]));
+    heard.append(&mut node.sync());
+    assert!(heard.contains(&counted(2, 1)), "{heard:?}");
+}
+
+#[test]
 fn a_question_waits_for_the_returns_before_it_only() {
     let mut node = Node::new();
     node.publish(&[b"a", b"b", b"c"]);
