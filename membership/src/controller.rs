@@ -25,18 +25,19 @@ const CAUGHT_UP: u64 = 64;
 
 /// What the controller knows of who lives.
 #[derive(Debug, Default)]
-pub(crate) struct View {
+pub struct View {
     /// Registered processes that seem alive.
-    pub(crate) live: BTreeSet<Process>,
+    pub live: BTreeSet<Process>,
     /// Those among the registered that gossip lost, or a majority found dead.
-    pub(crate) dead: BTreeSet<Process>,
+    pub dead: BTreeSet<Process>,
     /// Those among the dead that gossip lost too, and whose exclusive and
     /// transient queues are still to be dropped.
-    pub(crate) departed: BTreeSet<Process>,
+    pub departed: BTreeSet<Process>,
 }
 
-/// What is to be proposed.
-pub(crate) fn decide(state: &State, view: &View) -> Vec<Command> {
+/// What is to be proposed. Pure: the node and the simulator decide by it.
+#[must_use]
+pub fn decide(state: &State, view: &View) -> Vec<Command> {
     let mut commands: Vec<Command> =
         view.departed.iter().map(|process| Command::DropProcess { process: *process }).collect();
     // Who is neither live nor dead yet is given time.

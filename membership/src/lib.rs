@@ -49,6 +49,7 @@ use crate::propose::Proposal;
 use crate::start::Prepared;
 
 pub use crate::config::{MembershipConfig, Timing};
+pub use crate::controller::{View, decide};
 pub use crate::gossip::{Load, Usage};
 pub use crate::propose::ProposeError;
 pub use crate::view::{NodeView, RaftRole};

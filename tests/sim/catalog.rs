@@ -1,157 +1,190 @@
 //! The catalog as one linear history: what a majority has committed, applied
-//! by the nodes at leisure (§1, §4.3, §6.2).
+//! by the nodes at leisure. The state machine is the real one; only Raft, which
+//! puts commands in order, is modelled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use warren_membership::catalog::{
+    Addresses, Arguments, Change, Command, DeclareQueue, Outcome, Owner, Queue, Refusal, State,
+};
+use warren_membership::{View, decide};
 use warren_queue::{Kind, Rules};
-use warren_replication::types::{Assignment, Boot, Epoch, Incarnation, Member, NodeId, Process, QueueId, Version};
+use warren_replication::plan::{
+    ApplyTo, Clients, FailBack, Group, Leaders, Limits, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas,
+};
+use warren_replication::types::{Assignment, Boot, Incarnation, NodeId, Process, QueueId};
 use warren_shard::step::{Input, QueueInfo};
 
-#[derive(Debug, Default)]
+use crate::rng::Rng;
+
+const VHOST: &str = "/";
+
+#[derive(Debug)]
 pub(crate) struct Catalog {
+    state: State,
     /// What is told to the nodes, in order.
     pub(crate) log: Vec<Input>,
     pub(crate) queues: BTreeMap<QueueId, Arc<Assignment>>,
     pub(crate) deleted: BTreeSet<QueueId>,
     pub(crate) rules: BTreeMap<QueueId, Arc<Rules>>,
-    /// Who led last, also while nobody leads.
-    last_leader: BTreeMap<QueueId, Process>,
-    registered: BTreeMap<NodeId, Process>,
+    nonce: u64,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        let mut catalog = Self {
+            state: State::default(),
+            log: Vec::new(),
+            queues: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            rules: BTreeMap::new(),
+            nonce: 0,
+        };
+        // Into an empty catalog it goes.
+        let _ = catalog.commit(&Command::PutVhost { name: VHOST.to_owned() });
+        catalog
+    }
+}
+
+/// A node's configured name.
+fn name(node: NodeId) -> String {
+    format!("node-{node}")
 }
 
 impl Catalog {
-    fn publish(&mut self, queue: QueueId, assignment: Assignment) {
-        if let Some(leader) = assignment.leader {
-            self.last_leader.insert(queue, leader);
+    /// The next entry of the history; what it changes is told to the nodes.
+    pub(crate) fn commit(&mut self, command: &Command) -> Result<Outcome, Refusal> {
+        let (result, changes) = self.state.apply(command);
+        for change in changes {
+            match change {
+                Change::Queue(queue) => {
+                    if let Some(info) = self.info(queue) {
+                        self.queues.insert(queue, Arc::clone(&info.assignment));
+                        self.log.push(Input::Queue(info));
+                    }
+                }
+                Change::QueueDeleted { queue, .. } => {
+                    self.queues.remove(&queue);
+                    self.deleted.insert(queue);
+                    self.log.push(Input::Deleted(queue));
+                }
+                Change::Node(node, _, boot) => self.log.push(Input::Registered(node, boot)),
+                _ => {}
+            }
         }
-        let assignment = Arc::new(assignment);
+        result
+    }
+
+    fn info(&self, queue: QueueId) -> Option<QueueInfo> {
+        let assignment = Arc::clone(&self.state.queue(queue)?.assignment);
         let rules = self.rules.get(&queue).cloned().unwrap_or_default();
-        self.queues.insert(queue, Arc::clone(&assignment));
-        self.log.push(Input::Queue(QueueInfo { queue, assignment, auto_delete: false, rules }));
+        Some(QueueInfo { queue, assignment, auto_delete: false, rules })
     }
 
     pub(crate) fn is_stream(&self, queue: QueueId) -> bool {
         self.rules.get(&queue).is_some_and(|rules| matches!(rules.kind, Kind::Stream { .. }))
     }
 
+    /// Whether nobody has to leave the queue's replicas any more.
+    pub(crate) fn is_settled(&self, queue: QueueId) -> bool {
+        self.state.queue(queue).is_none_or(|queue| queue.leaving().next().is_none())
+    }
+
     /// What a node that starts finds: everything as it is now.
     pub(crate) fn snapshot(&self) -> Vec<Input> {
-        let boots = self.registered.values().map(|process| Input::Registered(process.node, process.boot));
-        let queues = self.queues.iter().map(|(queue, assignment)| {
-            let assignment = Arc::clone(assignment);
-            let rules = self.rules.get(queue).cloned().unwrap_or_default();
-            Input::Queue(QueueInfo { queue: *queue, assignment, auto_delete: false, rules })
-        });
+        let boots = self.state.nodes().map(|node| Input::Registered(node.process.node, node.process.boot));
+        let queues = self.queues.keys().filter_map(|queue| self.info(*queue)).map(Input::Queue);
         let deleted = self.deleted.iter().map(|queue| Input::Deleted(*queue));
         boots.chain(queues).chain(deleted).collect()
     }
 
-    pub(crate) fn declare(&mut self, queue: QueueId, replicas: Vec<NodeId>, min_in_sync: u32) {
-        let members: Vec<Process> = replicas.iter().filter_map(|node| self.registered.get(node).copied()).collect();
-        self.publish(
-            queue,
-            Assignment {
-                epoch: Epoch(1),
-                version: Version(1),
-                leader: members.first().copied(),
-                replicas,
-                isr: members.iter().map(|process| process.member()).collect(),
-                eligible: BTreeSet::new(),
-                min_in_sync,
-                predecessor: None,
-                predecessor_released: false,
-            },
-        );
-    }
-
-    pub(crate) fn delete(&mut self, queue: QueueId) {
-        if self.queues.remove(&queue).is_some() {
-            self.deleted.insert(queue);
-            self.log.push(Input::Deleted(queue));
-        }
-    }
-
-    /// A boot, maybe of a new disk: the old one is in sync nowhere from now on.
-    pub(crate) fn register(&mut self, node: NodeId, incarnation: Incarnation, boot: Boot) -> Process {
+    /// A boot, maybe of a new disk.
+    pub(crate) fn register(&mut self, node: NodeId, incarnation: Incarnation, boot: Boot) -> Result<Process, Refusal> {
         let process = Process { node, incarnation, boot };
-        self.registered.insert(node, process);
-        self.log.push(Input::Registered(node, boot));
-        let gone = |member: &Member| member.node == node && *member != process.member();
-        for (queue, now) in self.queues.clone() {
-            if now.isr.iter().chain(&now.eligible).any(gone) {
-                let mut next = Assignment::clone(&now);
-                next.version = next.version.next();
-                let rest: BTreeSet<_> = next.isr.iter().copied().filter(|member| !gone(member)).collect();
-                if !rest.is_empty() {
-                    set_isr(&mut next, rest);
-                }
-                next.eligible.retain(|member| !gone(member));
-                self.publish(queue, next);
-            }
-        }
-        process
+        self.nonce += 1;
+        self.commit(&Command::Register {
+            name: name(node),
+            process,
+            nonce: self.nonce,
+            addresses: Addresses::default(),
+            voter: true,
+        })?;
+        Ok(process)
     }
 
-    /// §4.3: a comparison that matches always ends the proposal, taken or refused.
-    pub(crate) fn change_isr(&mut self, queue: QueueId, by: Process, from: &Assignment, isr: BTreeSet<Member>) {
-        let Some(now) = self.queues.get(&queue) else { return };
-        if (now.epoch, now.version) != (from.epoch, from.version) || now.leader != Some(by) {
-            return;
-        }
-        let known = |member: &Member| self.registered.get(&member.node).is_some_and(|p| p.member() == *member);
-        let welcome =
-            |member: &Member| now.isr.contains(member) || (now.replicas.contains(&member.node) && known(member));
-        let taken = isr.contains(&by.member()) && isr.iter().all(welcome);
-        let mut next = Assignment::clone(now);
-        next.version = next.version.next();
-        if taken {
-            set_isr(&mut next, isr);
-        }
-        self.publish(queue, next);
+    pub(crate) fn declare(&mut self, queue: QueueId, by: Process, live: Vec<Process>) -> Result<Outcome, Refusal> {
+        self.commit(&Command::DeclareQueue(DeclareQueue {
+            vhost: VHOST.to_owned(),
+            name: format!("queue-{queue}"),
+            server_named: false,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            arguments: Arguments::new(),
+            owner: Owner { process: by, connection: 1 },
+            live,
+        }))
     }
 
-    /// §6.2: the first live and willing of the in-sync set, else of the eligible
-    /// one; who is dead leaves the in-sync set in the same command.
-    pub(crate) fn elect(&mut self, queue: QueueId, live: &BTreeSet<Process>, unwilling: Option<NodeId>) {
-        let Some(now) = self.queues.get(&queue) else { return };
-        let process = |set: &BTreeSet<Member>, node: &NodeId| {
-            let process = *self.registered.get(node)?;
-            (set.contains(&process.member()) && live.contains(&process) && Some(*node) != unwilling).then_some(process)
+    /// What the controller does with what it sees (§6.1, §6.2, §6.6).
+    pub(crate) fn decide(&self, live: &BTreeSet<Process>) -> Vec<Command> {
+        let registered = self.state.nodes().map(|node| node.process);
+        let dead = registered.filter(|process| !live.contains(process)).collect();
+        // Nothing here goes with its process.
+        decide(&self.state, &View { live: live.clone(), dead, departed: BTreeSet::new() })
+    }
+
+    /// A policy that may follow the present one: for all queues, on some of these nodes.
+    pub(crate) fn any_policy(&self, nodes: &[NodeId], rng: &mut Rng) -> Command {
+        let min_in_sync = match rng.below(10) {
+            0 => MinInSync::Count(1),
+            1..4 => MinInSync::Majority,
+            _ => MinInSync::Count(2),
         };
-        let choose = |set| now.replicas.iter().find_map(|node| process(set, node));
-        let is_live = |member: &Member| live.iter().any(|process| process.member() == *member);
-        let (leader, isr) = match (choose(&now.isr), choose(&now.eligible)) {
-            (Some(leader), _) => {
-                let rest = now.isr.iter().copied().filter(|m| *m == leader.member() || is_live(m));
-                (Some(leader), rest.collect())
-            }
-            (None, Some(leader)) => (Some(leader), [leader.member()].into()),
-            (None, None) => (None, now.isr.clone()),
+        let mut names: Vec<String> = nodes.iter().map(|node| name(*node)).collect();
+        let first = rng.below(names.len() as u64) as usize;
+        names.rotate_left(first);
+        names.truncate(rng.between(2, 3) as usize);
+        let leaders = rng.pick(&[Leaders::Balanced, Leaders::ClientLocal, Leaders::First]).unwrap_or(Leaders::Balanced);
+        let mode = match rng.below(10) {
+            0..5 => Mode::Mirror(Mirror { replicas: Replicas::Count(3), min_in_sync, leaders }),
+            5 => Mode::Mirror(Mirror { replicas: Replicas::All, min_in_sync, leaders }),
+            6..8 => Mode::Mirror(Mirror { replicas: Replicas::Nodes(names), min_in_sync, leaders }),
+            _ => Mode::PrimaryBackup(PrimaryBackup {
+                nodes: names,
+                min_in_sync,
+                fail_back: if rng.percent(50) { FailBack::Auto } else { FailBack::Manual },
+                clients: Clients::Any,
+            }),
         };
-        if leader.is_none() && (now.leader.is_none() || unwilling.is_some()) {
-            return;
-        }
-        let mut next = Assignment::clone(now);
-        next.version = next.version.next();
-        next.predecessor = self.last_leader.get(&queue).copied();
-        next.leader = leader;
-        if leader.is_some() {
-            next.epoch = next.epoch.next();
-        }
-        set_isr(&mut next, isr);
-        self.publish(queue, next);
+        let policy = Policy {
+            name: "all".to_owned(),
+            vhost: VHOST.to_owned(),
+            pattern: String::new(),
+            priority: 0,
+            apply_to: ApplyTo::All,
+            mode: Some(mode),
+            limits: Limits::default(),
+            link: None,
+            operator: false,
+        };
+        Command::ApplyPolicies { revision: self.state.policies().revision() + 1, policies: vec![policy] }
     }
-}
 
-/// §1, eligible set: computed by every command that changes the in-sync set.
-fn set_isr(next: &mut Assignment, isr: BTreeSet<Member>) {
-    if isr.len() < next.min_in_sync as usize {
-        let left: Vec<_> = next.isr.difference(&isr).copied().collect();
-        next.eligible.extend(left);
-        next.eligible.retain(|member| !isr.contains(member));
-    } else {
-        next.eligible.clear();
+    /// Some planned change of who leads what (§6.5), if there is one to ask for.
+    pub(crate) fn any_handover(&self, live: &BTreeSet<Process>, rng: &mut Rng) -> Option<Command> {
+        let groups: Vec<Group> = self.state.groups().map(|(group, ..)| group.clone()).collect();
+        let live: Vec<Process> = live.iter().copied().collect();
+        if !groups.is_empty() && rng.percent(50) {
+            let group = groups.into_iter().next()?;
+            let to = rng.pick(&live)?.node;
+            return Some(Command::MovePrimary { group, to, live });
+        }
+        let queues: Vec<QueueId> = self.queues.keys().copied().collect();
+        let queue = rng.pick(&queues)?;
+        let Queue { assignment, .. } = self.state.queue(queue)?;
+        let (epoch, version) = (assignment.epoch, assignment.version);
+        Some(Command::Handover { queue, epoch, version, to: None, live, released: false })
     }
-    next.isr = isr;
 }

@@ -1,5 +1,6 @@
-//! Whole shards, in one thread and by one seed, under everything that §7 of
-//! docs/REPLICATION.md throws at them; the promises of §2 are checked
+//! A cluster in one thread and by one seed: the real shards, catalog and controller
+//! under everything that §7 of docs/REPLICATION.md throws at them, while policies
+//! change, nodes join and leaders are moved by plan. The promises of §2 are checked
 //! throughout by an oracle that sees all nodes at once.
 //!
 //! `WARREN_SEEDS=n` runs so many seeds, `WARREN_SEED=n` only that one, and

@@ -1,6 +1,6 @@
-//! A cluster in one thread: real shards, and around them a modelled network,
-//! disks, clocks, membership and catalog. Everything that happens is an event
-//! in one queue, by time; chance comes from the seed alone.
+//! A cluster in one thread: the real shards, catalog and controller, and around
+//! them a modelled network, disks, clocks and Raft. Everything that happens is an
+//! event in one queue, by time; chance comes from the seed alone.
 
 mod faults;
 mod links;
@@ -122,6 +122,8 @@ struct Node {
     /// Grows with each crash, so that events of an earlier life are void.
     life: u64,
     alive: bool,
+    /// Belongs to the cluster, up or not.
+    joined: bool,
     up: Option<Up>,
     disk: Disk,
     clock: (u64, u64),
@@ -163,7 +165,6 @@ pub(crate) struct World {
     calm: bool,
     /// How long a node must be unreachable to count as dead.
     detect: u64,
-    elected: BTreeMap<QueueId, u64>,
     faults_until: u64,
     pub(crate) turns: u64,
     trace: VecDeque<String>,
@@ -173,13 +174,16 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut rng = Rng::new(seed);
-        let count = if rng.percent(20) { 5 } else { 3 };
+        let founders = if rng.percent(20) { 5 } else { 3 };
+        // One may come later.
+        let count = founders + usize::from(rng.percent(20));
         let nodes = (0..count)
             .map(|index| Node {
                 incarnation: 100 + index as u64,
                 boot: 0,
                 life: 0,
                 alive: false,
+                joined: index < founders,
                 up: None,
                 disk: Disk::default(),
                 // Rates within ρ = 1 % of each other, and offsets far apart.
@@ -231,7 +235,6 @@ impl World {
             mutation,
             calm: false,
             detect,
-            elected: BTreeMap::new(),
             faults_until: 0,
             turns: 0,
             trace: VecDeque::new(),
@@ -256,7 +259,8 @@ impl World {
         self.faults_until = self.rng.between(2_000, 5_000) * MS;
         for index in 0..count {
             self.nodes[index].alive = true;
-            self.at(0, index, Event::Boot);
+            let late = if self.nodes[index].joined { 0 } else { self.rng.between(200, 4_000) * MS };
+            self.at(late, index, Event::Boot);
         }
         for (a, b) in self.net.pairs() {
             self.at(MS, a, Event::Connect { peer: b });
@@ -266,14 +270,23 @@ impl World {
     }
 
     fn declare(&mut self) {
-        let count = self.nodes.len();
-        let min_in_sync = if self.rng.percent(15) { 1 } else { 2 };
+        self.change_policy();
+        let live: Vec<Process> = self.nodes.iter().filter_map(|node| Some(node.up.as_ref()?.process)).collect();
         for queue in 1..=self.rng.between(1, 3) {
-            let first = self.rng.below(count as u64) as usize;
-            let replicas = (0..3).map(|n| NodeId(((first + n) % count) as u64 + 1)).collect();
-            self.catalog.declare(QueueId(queue), replicas, min_in_sync);
+            let Some(by) = self.rng.pick(&live) else { return };
+            if let Err(why) = self.catalog.declare(QueueId(queue), by, live.clone()) {
+                self.oracle.fail(|| format!("queue {queue} is not declared: {}", why.text()));
+            }
         }
         self.catalog_changed();
+    }
+
+    /// Queues may be wanted elsewhere, by other rules, while they serve (§6.6).
+    fn change_policy(&mut self) {
+        let joined = self.nodes.iter().enumerate().filter(|(_, node)| node.joined);
+        let nodes: Vec<NodeId> = joined.map(|(index, _)| NodeId(index as u64 + 1)).collect();
+        let policy = self.catalog.any_policy(&nodes, &mut self.rng);
+        self.commit(&policy);
     }
 
     fn note(&mut self, what: impl FnOnce() -> String) {
@@ -324,6 +337,7 @@ impl World {
     /// something is wrong.
     pub(crate) fn run(&mut self) {
         let mut drain_until = u64::MAX;
+        let mut delivered = 0;
         let mut look_at = 0;
         while let Some(Reverse((time, _, node, life, slot))) = self.agenda.pop() {
             let Some(event) = self.events[slot].take() else { continue };
@@ -340,6 +354,11 @@ impl World {
             if self.calm && self.now >= look_at {
                 look_at = self.now + 100 * MS;
                 let Err(why) = self.is_drained() else { break };
+                // A long queue and one consumer that takes one at a time: it may last.
+                if self.oracle.deliveries != delivered && self.now < self.faults_until + 300_000 * MS {
+                    delivered = self.oracle.deliveries;
+                    drain_until = self.now + 30_000 * MS;
+                }
                 if self.now > drain_until {
                     self.oracle.fail(|| format!("faults are over, and yet {why}"));
                     return;
@@ -484,7 +503,7 @@ impl World {
             }
         }
         for (queue, assignment) in &self.catalog.queues {
-            if assignment.isr.len() != assignment.replicas.len() {
+            if assignment.isr.len() != assignment.replicas.len() || !self.catalog.is_settled(*queue) {
                 return Err(format!("{queue:?} is short: {assignment:?}"));
             }
             let leading = self.nodes.iter().filter_map(|node| {
@@ -494,6 +513,9 @@ impl World {
             let [leader] = leading.as_slice() else {
                 return Err(format!("{queue:?} has {} leaders", leading.len()));
             };
+            if leader.commit() < leader.last().index {
+                return Err(format!("{queue:?} has yet to commit its log"));
+            }
             if self.catalog.is_stream(*queue) {
                 let end = leader.ledger().next_offset().0;
                 let late = self.clients.iter().flatten().find(|client| match &client.kind {

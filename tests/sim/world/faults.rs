@@ -1,6 +1,7 @@
 //! What is thrown at the cluster (§7): crashes, sleep, partitions, broken
 //! links, slow disks and catalogs, wrong suspicions, replaced disks, deletions.
 
+use warren_membership::catalog::Command;
 use warren_replication::types::{Boot, Incarnation, NodeId, QueueId};
 
 use super::{Event, MS, World};
@@ -16,7 +17,8 @@ impl World {
         let other = (node + 1 + self.rng.below(count - 1) as usize) % count as usize;
         let long = self.rng.between(50, 2_500) * MS;
         match self.rng.below(100) {
-            0..22 => self.crash(node),
+            0..18 => self.crash(node),
+            18..22 => self.hand_over(),
             22..25 => (0..self.nodes.len()).for_each(|node| self.crash(node)),
             25..37 => self.freeze(node, long),
             37..45 => self.partition(&[node], long, true, true),
@@ -32,7 +34,8 @@ impl World {
             }
             67..75 => self.break_link(node, other, 200 * MS),
             75..82 => self.nodes[node].slow_disk_until = self.now + long,
-            82..89 => {
+            82..85 => self.change_policy(),
+            85..89 => {
                 let until = self.now + self.rng.between(500, 1_500) * MS;
                 for watcher in &mut self.nodes {
                     watcher.suspects.insert(node, until);
@@ -41,7 +44,8 @@ impl World {
             89..93 => self.nodes[node].slow_catalog_until = self.now + long,
             93..96 => self.replace_disk(node),
             96..98 => self.delete_a_queue(),
-            _ => {}
+            98 => self.change_policy(),
+            _ => self.hand_over(),
         }
         let next = self.rng.between(50, 900) * MS;
         self.at(next, 0, Event::Fault);
@@ -138,7 +142,9 @@ impl World {
         // The catalog learns of it before anybody counts on the old one.
         let (incarnation, boot) = (Incarnation(self.nodes[node].incarnation), Boot(self.nodes[node].boot + 1));
         self.nodes[node].boot += 1;
-        self.catalog.register(id, incarnation, boot);
+        if let Err(why) = self.catalog.register(id, incarnation, boot) {
+            self.oracle.fail(|| format!("node {} is refused: {}", node + 1, why.text()));
+        }
         self.catalog_changed();
     }
 
@@ -148,8 +154,17 @@ impl World {
             && let Some(queue) = self.rng.pick(&queues)
         {
             self.note(|| format!("{queue:?} is deleted"));
-            self.catalog.delete(queue);
-            self.catalog_changed();
+            self.commit(&Command::DeleteQueue { queue });
+        }
+    }
+
+    /// Somebody plans another leader, on what its node knows (§6.5).
+    pub(super) fn hand_over(&mut self) {
+        let seen: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].up.is_some()).collect();
+        let Some(asked) = self.rng.pick(&seen).filter(|node| self.has_majority(*node)) else { return };
+        let Some(live) = self.nodes[asked].up.as_ref().map(|up| up.live.clone()) else { return };
+        if let Some(command) = self.catalog.any_handover(&live, &mut self.rng) {
+            self.commit(&command);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use warren_membership::catalog::Command;
 use warren_replication::replica::Replica;
 use warren_replication::types::{Boot, Incarnation, Moment, NodeId, Process, QueueId};
 use warren_shard::Shard;
@@ -30,7 +31,9 @@ impl World {
     }
 
     pub(super) fn has_majority(&self, node: usize) -> bool {
-        self.component(node).len() * 2 > self.nodes.len()
+        let joined = |index: &&usize| self.nodes[**index].joined;
+        let all = self.nodes.iter().filter(|node| node.joined).count();
+        self.component(node).iter().filter(joined).count() * 2 > all
     }
 
     pub(super) fn boot(&mut self, node: usize) {
@@ -43,7 +46,11 @@ impl World {
         }
         self.nodes[node].boot += 1;
         let (incarnation, boot) = (Incarnation(self.nodes[node].incarnation), Boot(self.nodes[node].boot));
-        let process = self.catalog.register(NodeId(node as u64 + 1), incarnation, boot);
+        let process = match self.catalog.register(NodeId(node as u64 + 1), incarnation, boot) {
+            Ok(process) => process,
+            Err(why) => return self.oracle.fail(|| format!("node {} is refused: {}", node + 1, why.text())),
+        };
+        self.nodes[node].joined = true;
         let mut shard = Shard::new(process, self.settings.clone());
         match self.nodes[node].disk.recover() {
             Ok(found) => {
@@ -71,7 +78,7 @@ impl World {
         self.at(1, node, Event::Turn);
         self.at(2, node, Event::Tick);
         self.at(3, node, Event::LeaseAsk);
-        if self.catalog.queues.is_empty() && self.nodes.iter().all(|node| node.up.is_some()) {
+        if self.catalog.queues.is_empty() && self.nodes.iter().all(|node| node.up.is_some() || !node.joined) {
             self.declare();
         }
         self.catalog_changed();
@@ -187,7 +194,8 @@ impl World {
                 !live || (!link.up[end] && link.down_at[end] + 1_500 * MS < now)
             });
             if given_up || lags {
-                self.oracle.excuse(process, now);
+                // The nodes look again a tick later.
+                self.oracle.excuse(process, now + 100 * MS);
             }
         }
     }
@@ -202,40 +210,34 @@ impl World {
         };
         let Some(node) = (0..self.nodes.len()).find(able) else { return };
         let Some(live) = self.nodes[node].up.as_ref().map(|up| up.live.clone()) else { return };
-        for (queue, assignment) in self.catalog.queues.clone() {
-            let lately = self.elected.get(&queue).is_some_and(|at| at + 200 * MS > now);
-            if !lately && assignment.leader.is_none_or(|leader| !live.contains(&leader)) {
-                self.elect(queue, &live, None);
-            }
+        for command in self.catalog.decide(&live) {
+            self.commit(&command);
         }
     }
 
-    pub(super) fn elect(&mut self, queue: QueueId, live: &BTreeSet<Process>, unwilling: Option<NodeId>) {
+    /// What the catalog refuses, it refuses; who asked finds out by what is applied.
+    pub(super) fn commit(&mut self, command: &Command) {
         let before = self.catalog.log.len();
-        self.catalog.elect(queue, live, unwilling);
+        let outcome = self.catalog.commit(command);
+        self.note(|| format!("{command:?}: {outcome:?}"));
         if self.catalog.log.len() != before {
-            self.elected.insert(queue, self.now);
-            self.note(|| format!("election of {queue:?}"));
             self.catalog_changed();
         }
     }
 
     pub(super) fn wish(&mut self, node: usize, queue: QueueId, wish: Wish) {
-        let Some(process) = self.nodes[node].up.as_ref().map(|up| up.process) else { return };
         if !self.has_majority(node) || self.rng.percent(5) {
             return;
         }
+        let Some(up) = &self.nodes[node].up else { return };
         match wish {
             Wish::Isr { from, isr } => {
-                self.catalog.change_isr(queue, process, &from, isr);
-                self.catalog_changed();
+                self.commit(&Command::ChangeIsr { queue, epoch: from.epoch, version: from.version, isr });
             }
-            Wish::Resign(assignment) => {
-                let now = self.catalog.queues.get(&queue);
-                if now.is_some_and(|now| now.epoch == assignment.epoch) {
-                    let live = self.nodes[node].up.as_ref().map(|up| up.live.clone()).unwrap_or_default();
-                    self.elect(queue, &live, Some(process.node));
-                }
+            Wish::Resign(from) => {
+                let live = up.live.iter().copied().collect();
+                let (epoch, version) = (from.epoch, from.version);
+                self.commit(&Command::Resign { queue, epoch, version, live, released: false });
             }
             Wish::DeleteUnused => self.oracle.fail(|| format!("{queue:?} is not of the kind that deletes itself")),
         }

@@ -162,6 +162,9 @@ impl World {
             }
             if broken {
                 self.break_link(node, to, 20 * MS);
+                // Whatever follows what is lost is lost, too.
+                let (link, end) = self.net.link(node, to);
+                link.cut_at[end] = link.cut_at[end].min(Some(arrival));
                 continue;
             }
             if lost {
