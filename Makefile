@@ -92,7 +92,7 @@ conformance: build ## The same, with RabbitMQ itself; renews the recording (inst
 	tests/conformance/run.sh "$(WARREN)" --live
 
 .PHONY: clients
-clients: build ## Test with clients of others: Python, Node, Go, Java, PHP, Ruby, Celery, amqp-tools
+clients: build ## Test with clients of others: Python, Rust, Node, Go, Java, PHP, Ruby, Celery, amqp-tools
 	@deploy/prerequisites.sh clients
 	tests/clients/run.sh "$(WARREN)"
 

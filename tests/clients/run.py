@@ -23,6 +23,7 @@ CLIENTS = {
     "kombu": [sys.executable, HERE / "python/kombu_work.py"],
     "node": ["node", HERE / "node/work.js"],
     "go": [BUILT / "go-work"],
+    "lapin": [BUILT / "lapin-work"],
     "java": ["java", "-cp", f"/usr/share/java/amqp-client.jar:/usr/share/java/slf4j-api.jar:{BUILT}", "Work"],
     "php": ["php", HERE / "php/work.php"],
     "ruby": ["ruby", HERE / "ruby/work.rb"],

@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 WARREN=$(realpath "$1")
 export WARREN
 shift
-wanted=$(cat requirements.txt node/package.json go/main.go java/Work.java run.sh | sha256sum | cut -c1-12)
+wanted=$(cat requirements.txt node/package.json go/main.go java/Work.java rust/Cargo.lock rust/src/main.rs run.sh | sha256sum | cut -c1-12)
 built=${XDG_CACHE_HOME:-$HOME/.cache}/warren/clients-$wanted
 
 # Made under another name first: an interrupted one is not taken for whole.
@@ -24,6 +24,9 @@ if [[ ! -d $built ]]; then
     (cd "$new" && npm install --silent --ignore-scripts --no-audit --no-fund --no-package-lock)
     GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE="$new/go-cache" GOFLAGS= go build -o "$new/go-work" go/main.go
     rm -rf "$new/go-cache"
+    CARGO_TARGET_DIR=$new/rust cargo build --release --locked --quiet --manifest-path rust/Cargo.toml
+    mv "$new/rust/release/lapin-work" "$new/"
+    rm -rf "$new/rust"
     javac -cp /usr/share/java/amqp-client.jar -d "$new" java/Work.java
     mv "$new" "$built"
 fi
