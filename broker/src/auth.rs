@@ -18,8 +18,12 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use warren_amqp::FieldTable;
 
-/// The mechanisms offered, best first.
-pub const MECHANISMS: &str = "PLAIN AMQPLAIN";
+/// The mechanisms offered, best first. EXTERNAL only to those who have shown a
+/// certificate, as RabbitMQ does.
+#[must_use]
+pub fn mechanisms(certified: bool) -> &'static str {
+    if certified { "EXTERNAL PLAIN AMQPLAIN" } else { "PLAIN AMQPLAIN" }
+}
 
 /// How long a password that was right is taken for right without hashing again.
 const CACHE_FOR: Duration = Duration::from_secs(60);
@@ -33,8 +37,17 @@ const HASHES_AT_ONCE: usize = 2;
 pub struct Credentials {
     /// The user's name.
     pub user: String,
-    /// The password; not printable on purpose.
-    pub password: Bytes,
+    /// How it shows that.
+    pub proof: Proof,
+}
+
+/// Why to believe a name; not printable on purpose.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The user's password.
+    Password(Bytes),
+    /// TLS has verified a certificate that stands for the user.
+    Certificate,
 }
 
 /// Why a SASL response is no answer.
@@ -48,15 +61,18 @@ pub enum SaslError {
     Response(&'static str),
 }
 
-/// Reads the response of a `start-ok`.
+/// Reads the response of a `start-ok`. `certified` is the user that the client's
+/// TLS certificate stands for.
 ///
 /// # Errors
 /// The mechanism was not offered or the response is malformed.
-pub fn credentials(mechanism: &str, response: &Bytes) -> Result<Credentials, SaslError> {
-    match mechanism {
-        "PLAIN" => plain(response).ok_or(SaslError::Response("PLAIN")),
-        "AMQPLAIN" => amqplain(response).ok_or(SaslError::Response("AMQPLAIN")),
-        other => Err(SaslError::Mechanism(other.to_owned())),
+pub fn credentials(mechanism: &str, response: &Bytes, certified: Option<String>) -> Result<Credentials, SaslError> {
+    match (mechanism, certified) {
+        // RFC 4422, appendix A; whom to act as is not asked, as in RabbitMQ.
+        ("EXTERNAL", Some(user)) => Ok(Credentials { user, proof: Proof::Certificate }),
+        ("PLAIN", _) => plain(response).ok_or(SaslError::Response("PLAIN")),
+        ("AMQPLAIN", _) => amqplain(response).ok_or(SaslError::Response("AMQPLAIN")),
+        (other, _) => Err(SaslError::Mechanism(other.to_owned())),
     }
 }
 
@@ -64,7 +80,8 @@ pub fn credentials(mechanism: &str, response: &Bytes) -> Result<Credentials, Sas
 fn plain(response: &Bytes) -> Option<Credentials> {
     let mut parts = response.splitn(3, |&octet| octet == 0);
     let (_, user, password) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(Credentials { user: std::str::from_utf8(user).ok()?.to_owned(), password: Bytes::copy_from_slice(password) })
+    let proof = Proof::Password(Bytes::copy_from_slice(password));
+    Some(Credentials { user: std::str::from_utf8(user).ok()?.to_owned(), proof })
 }
 
 /// A field table without its length, with `LOGIN` and `PASSWORD`.
@@ -72,7 +89,7 @@ fn amqplain(response: &Bytes) -> Option<Credentials> {
     let table = FieldTable::from_bytes(response.clone()).ok()?;
     let user = table.get("LOGIN")?.as_str()?.to_owned();
     let password = Bytes::copy_from_slice(table.get("PASSWORD")?.as_str()?.as_bytes());
-    Some(Credentials { user, password })
+    Some(Credentials { user, proof: Proof::Password(password) })
 }
 
 /// Whether this user may connect from there: those listed only from this machine.
@@ -197,22 +214,37 @@ mod tests {
 
     use super::*;
 
+    fn read(mechanism: &str, response: &[u8]) -> Result<Credentials, SaslError> {
+        credentials(mechanism, &Bytes::copy_from_slice(response), None)
+    }
+
+    fn guest_with(password: &'static [u8]) -> Credentials {
+        Credentials { user: "guest".to_owned(), proof: Proof::Password(Bytes::from_static(password)) }
+    }
+
     #[test]
     fn plain_takes_user_and_password_and_ignores_the_identity() {
-        let told = credentials("PLAIN", &Bytes::from_static(b"me\0guest\0se\0cret")).unwrap();
-        assert_eq!((told.user.as_str(), told.password.as_ref()), ("guest", b"se\0cret".as_slice()));
+        let told = read("PLAIN", b"me\0guest\0se\0cret").unwrap();
+        assert!(told == guest_with(b"se\0cret"));
         for malformed in [b"".as_slice(), b"guest", b"\0guest", b"\0\xff\0x"] {
-            assert!(credentials("PLAIN", &Bytes::copy_from_slice(malformed)).is_err());
+            assert!(read("PLAIN", malformed).is_err());
         }
     }
 
     #[test]
     fn amqplain_is_a_table_without_its_length() {
         let table = FieldTable::from([("LOGIN", Value::from("guest")), ("PASSWORD", Value::from("secret"))]);
-        let told = credentials("AMQPLAIN", table.as_bytes()).unwrap();
-        assert_eq!((told.user.as_str(), told.password.as_ref()), ("guest", b"secret".as_slice()));
-        assert!(credentials("AMQPLAIN", &Bytes::from_static(b"\x05LOGIN")).is_err());
-        assert_eq!(credentials("GSSAPI", &Bytes::new()).err(), Some(SaslError::Mechanism("GSSAPI".to_owned())));
+        assert!(read("AMQPLAIN", table.as_bytes()).unwrap() == guest_with(b"secret"));
+        assert!(read("AMQPLAIN", b"\x05LOGIN").is_err());
+        assert_eq!(read("GSSAPI", b"").err(), Some(SaslError::Mechanism("GSSAPI".to_owned())));
+    }
+
+    #[test]
+    fn external_is_who_the_certificate_says_and_nobody_without_one() {
+        let told = credentials("EXTERNAL", &Bytes::from_static(b"somebody else"), Some("shop".to_owned())).unwrap();
+        assert!(told == Credentials { user: "shop".to_owned(), proof: Proof::Certificate });
+        assert_eq!(read("EXTERNAL", b"").err(), Some(SaslError::Mechanism("EXTERNAL".to_owned())));
+        assert!(mechanisms(true).contains("EXTERNAL") && !mechanisms(false).contains("EXTERNAL"));
     }
 
     #[test]

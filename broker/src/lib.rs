@@ -23,4 +23,5 @@ pub mod remote;
 pub mod routing;
 pub mod shard;
 pub mod telemetry;
+pub mod tls;
 pub mod transfer;

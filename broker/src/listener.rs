@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::connection::Front;
+use crate::connection::{Caller, Front};
+use crate::tls;
 
 /// Sockets taken beyond the limit of connections: clients in the handshake, of
 /// whom the last to come are told that there is no room.
@@ -22,55 +23,69 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Sockets that listen, not yet accepting.
 #[derive(Debug)]
 pub struct Listener {
-    sockets: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
+    plain: TcpListener,
+    address: SocketAddr,
+    secured: Option<(TcpListener, Arc<tls::Server>)>,
 }
 
 impl Listener {
-    /// Listens on all of these; port 0 takes a free one.
+    /// Listens there, and for those who encrypt where that says; port 0 takes a
+    /// free one.
     ///
     /// # Errors
     /// An address cannot be listened on; the error says which.
-    pub async fn bind(addresses: &[SocketAddr]) -> io::Result<Self> {
-        let mut listener = Self { sockets: Vec::new(), addresses: Vec::new() };
-        for address in addresses {
-            let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-            let socket = TcpListener::bind(address).await.map_err(named)?;
-            listener.addresses.push(socket.local_addr().map_err(named)?);
-            listener.sockets.push(socket);
-        }
-        Ok(listener)
+    pub async fn bind(plain: SocketAddr, secured: Option<(SocketAddr, tls::Server)>) -> io::Result<Self> {
+        let plain = bind(plain).await?;
+        let address = plain.local_addr()?;
+        let secured = match secured {
+            Some((address, server)) => Some((bind(address).await?, Arc::new(server))),
+            None => None,
+        };
+        Ok(Self { plain, address, secured })
     }
 
-    /// Where clients reach it.
+    /// Where clients reach it that don't encrypt.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Serves clients until `stop`, then closes their connections (320) and
     /// returns when the last is closed.
     pub async fn run(self, front: Arc<Front>, stop: CancellationToken) {
         let connections = TaskTracker::new();
-        let accepting: Vec<_> = self
-            .sockets
-            .into_iter()
-            .map(|socket| tokio::spawn(accept(socket, Arc::clone(&front), connections.clone(), stop.clone())))
-            .collect();
-        for address in &self.addresses {
-            info!(%address, "AMQP clients are served");
-        }
-        for task in accepting {
-            if let Err(error) = task.await {
-                warn!(%error, "a listener ended");
+        info!(address = %self.address, "AMQP clients are served");
+        let plain = accept(self.plain, None, Arc::clone(&front), connections.clone(), stop.clone());
+        let secured = async {
+            let Some((socket, server)) = self.secured else { return };
+            match socket.local_addr() {
+                Ok(address) => info!(%address, "AMQP clients are served with TLS"),
+                Err(error) => warn!(%error, "the TLS listener has no address"),
             }
-        }
+            let accepting = accept(socket, Some(Arc::clone(&server)), front, connections.clone(), stop);
+            tokio::select! {
+                () = accepting => {}
+                () = server.follow() => {}
+            }
+        };
+        tokio::join!(plain, secured);
         connections.close();
         connections.wait().await;
     }
 }
 
-async fn accept(socket: TcpListener, front: Arc<Front>, connections: TaskTracker, stop: CancellationToken) {
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    TcpListener::bind(address).await.map_err(named)
+}
+
+async fn accept(
+    socket: TcpListener,
+    tls: Option<Arc<tls::Server>>,
+    front: Arc<Front>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -81,7 +96,11 @@ async fn accept(socket: TcpListener, front: Arc<Front>, connections: TaskTracker
                 warn!(%peer, "closed at once: too many clients in the handshake");
             }
             Ok((stream, peer)) => {
-                connections.spawn(serve(stream, peer, Arc::clone(&front), stop.clone()));
+                let front = Arc::clone(&front);
+                match &tls {
+                    None => connections.spawn(serve(stream, peer, front, stop.clone())),
+                    Some(tls) => connections.spawn(serve_secured(stream, peer, Arc::clone(tls), front, stop.clone())),
+                };
             }
             Err(error) => {
                 // Of one client, or of the whole process: too many open files.
@@ -93,9 +112,37 @@ async fn accept(socket: TcpListener, front: Arc<Front>, connections: TaskTracker
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, front: Arc<Front>, stop: CancellationToken) {
+    let _open = front.open_socket();
+    send_at_once(&stream);
+    let (reader, writer) = stream.into_split();
+    Arc::clone(&front).serve(reader, writer, Caller::from(peer.ip()), stop).await;
+}
+
+async fn serve_secured(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Arc<tls::Server>,
+    front: Arc<Front>,
+    stop: CancellationToken,
+) {
+    let _open = front.open_socket();
+    send_at_once(&stream);
+    let secured = tokio::select! {
+        secured = tokio::time::timeout(front.settings.handshake_timeout, tls.accept(stream)) => secured,
+        () = stop.cancelled() => return,
+    };
+    match secured {
+        Ok(Ok(tls::Secured { stream, certified })) => {
+            let (reader, writer) = tokio::io::split(stream);
+            Arc::clone(&front).serve(reader, writer, Caller { address: peer.ip(), certified }, stop).await;
+        }
+        Ok(Err(error)) => warn!(%peer, %error, "no TLS with this client"),
+        Err(_) => debug!(%peer, "the TLS handshake timed out"),
+    }
+}
+
+fn send_at_once(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
-    let (reader, writer) = stream.into_split();
-    front.serve(reader, writer, peer.ip(), stop).await;
 }

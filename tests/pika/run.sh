@@ -22,7 +22,7 @@ python=$venv-$wanted/bin/python3
 
 export WARREN=$warren
 "$python" -m unittest conformance
-"$python" -m unittest guards hostile
+"$python" -m unittest guards hostile secured
 "$python" failover.py --messages "$messages" --gap 5
 "$python" failover.py --messages "$messages" --kill-all
 "$python" moving.py --messages 2000

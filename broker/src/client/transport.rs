@@ -12,11 +12,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::uri::{TlsOptions, Uri};
+use crate::tls::pem;
 
 /// Where Debian, Red Hat, Alpine and their kin keep whom the system trusts.
 const SYSTEM_AUTHORITIES: [&str; 3] =
@@ -43,7 +43,7 @@ impl Transport {
         stream.set_nodelay(true)?;
         let Some(options) = &uri.tls else { return Ok(Self::Tcp(stream)) };
         let name = options.server_name.clone().unwrap_or_else(|| uri.host().to_owned());
-        let name = ServerName::try_from(name).map_err(invalid)?;
+        let name = ServerName::try_from(name).map_err(pem::invalid)?;
         let stream = TlsConnector::from(Arc::new(config(options)?)).connect(name, stream).await?;
         Ok(Self::Tls(Box::new(stream)))
     }
@@ -111,19 +111,11 @@ impl AsyncWrite for Transport {
     }
 }
 
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, error)
-}
-
-fn named(path: &Path) -> impl Fn(tokio_rustls::rustls::pki_types::pem::Error) -> io::Error + '_ {
-    move |error| invalid(format!("{}: {error}", path.display()))
-}
-
 fn config(options: &TlsOptions) -> io::Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(invalid)?;
+        .map_err(pem::invalid)?;
     let builder = if options.verify {
         builder.with_root_certificates(authorities(options)?)
     } else {
@@ -132,27 +124,15 @@ fn config(options: &TlsOptions) -> io::Result<ClientConfig> {
     match &options.identity {
         None => Ok(builder.with_no_client_auth()),
         Some((certificate, key)) => {
-            let chain = certificates(certificate)?;
-            let key = PrivateKeyDer::from_pem_file(key).map_err(named(key))?;
-            builder.with_client_auth_cert(chain, key).map_err(invalid)
+            builder.with_client_auth_cert(pem::certificates(certificate)?, pem::key(key)?).map_err(pem::invalid)
         }
     }
-}
-
-fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_file_iter(path).map_err(named(path))?.collect::<Result<_, _>>().map_err(named(path))
 }
 
 fn authorities(options: &TlsOptions) -> io::Result<RootCertStore> {
     let system = || SYSTEM_AUTHORITIES.map(Path::new).into_iter().find(|path| path.is_file());
     let path = options.authorities.as_deref().or_else(system);
-    let path = path.ok_or_else(|| invalid("whom to trust is not known: give cacertfile in the URI"))?;
-    let mut store = RootCertStore::empty();
-    let (taken, _) = store.add_parsable_certificates(certificates(path)?);
-    if taken == 0 {
-        return Err(invalid(format!("{} has no certificate", path.display())));
-    }
-    Ok(store)
+    pem::authorities(path.ok_or_else(|| pem::invalid("whom to trust is not known: give cacertfile in the URI"))?)
 }
 
 /// `verify_none`: encrypted, to whomever it may be.

@@ -74,7 +74,13 @@ fn beside(file: &Path, config: &mut Config, said_here: impl Fn(&str) -> bool) {
     if said_here("node.data") {
         config.node.data = folder.join(&config.node.data);
     }
-    for (key, path) in [("node.pid-file", &mut config.node.pid_file), ("policy.file", &mut config.policy.file)] {
+    for (key, path) in [
+        ("node.pid-file", &mut config.node.pid_file),
+        ("policy.file", &mut config.policy.file),
+        ("tls.certificate", &mut config.tls.certificate),
+        ("tls.key", &mut config.tls.key),
+        ("tls.authorities", &mut config.tls.authorities),
+    ] {
         if let Some(path) = path.as_mut().filter(|_| said_here(key)) {
             *path = folder.join(&*path);
         }

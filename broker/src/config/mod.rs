@@ -28,6 +28,8 @@ pub struct Config {
     pub node: NodeConfig,
     /// The AMQP 0-9-1 listener and its limits.
     pub amqp: AmqpConfig,
+    /// The same with encryption.
+    pub tls: TlsConfig,
     /// Where peers reach this node.
     pub peer: PeerConfig,
     /// Where gossip and the catalog go.
@@ -83,6 +85,48 @@ pub struct AmqpConfig {
     pub publish_budget: Size,
     /// The largest message body taken.
     pub max_message_size: Size,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TlsConfig {
+    /// Where clients connect with TLS; absent = nowhere.
+    pub listen: Option<SocketAddr>,
+    /// The node's certificate and those between it and its authority, as PEM.
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key, as PEM.
+    pub key: Option<PathBuf>,
+    /// The authorities that clients' certificates are signed by, as PEM.
+    pub authorities: Option<PathBuf>,
+    /// Whether clients have to show one.
+    pub client_certificates: ClientCertificates,
+    /// What of a client's certificate is the user of an EXTERNAL login.
+    pub login_from: LoginFrom,
+}
+
+/// What is asked of clients that connect with TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificates {
+    /// Nothing.
+    #[default]
+    Ignored,
+    /// A certificate that is good, if any.
+    Optional,
+    /// A certificate that is good.
+    Required,
+}
+
+/// Which part of a certificate is a user's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginFrom {
+    /// The subject's common names.
+    CommonName,
+    /// The whole subject, by RFC 4514.
+    #[default]
+    DistinguishedName,
 }
 
 /// `[peer]`
@@ -378,6 +422,15 @@ impl Config {
             (Period::millis(100)..=Period::secs(60)).contains(&self.cluster.lease),
             "cluster.lease",
             "expected 100ms to 60s",
+        );
+        let tls = &self.tls;
+        for (path, key) in [(&tls.certificate, "tls.certificate"), (&tls.key, "tls.key")] {
+            expect(tls.listen.is_none() || path.is_some(), key, "expected a file, since tls.listen is set");
+        }
+        expect(
+            tls.client_certificates == ClientCertificates::Ignored || tls.authorities.is_some(),
+            "tls.authorities",
+            "expected a file with those who sign clients' certificates, since tls.client-certificates asks for them",
         );
         let seeds = &self.cluster.seeds;
         for (index, seed) in seeds.iter().enumerate() {

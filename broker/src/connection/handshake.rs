@@ -12,7 +12,7 @@ use super::access::Access;
 use super::fault::Fault;
 use super::registry::Seat;
 use super::{Front, Wire, closing};
-use crate::auth;
+use crate::auth::{self, Credentials, Proof};
 use crate::remote::LINK_PRODUCT;
 
 /// The smallest frame-max that may be agreed on.
@@ -83,11 +83,26 @@ impl From<Fault> for Refused {
     }
 }
 
+/// Who connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// From where.
+    pub address: IpAddr,
+    /// The user that its TLS certificate stands for, if it has one that is good.
+    pub certified: Option<String>,
+}
+
+impl From<IpAddr> for Caller {
+    fn from(address: IpAddr) -> Self {
+        Self { address, certified: None }
+    }
+}
+
 /// Whom a connection comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
-    /// From there; it has to log in.
-    Client(IpAddr),
+    /// From outside; it has to log in.
+    Client(Caller),
     /// From one of the node's own links, over a socket pair that nobody else has
     /// an end of: it is what it says it is.
     Link,
@@ -106,14 +121,15 @@ where
     while wire.frames.protocol_header().map_err(|_| Refused::Header)?.is_none() {
         wire.read().await?;
     }
-    wire.send(&start(front)).await?;
+    let certified = matches!(&peer, Peer::Client(Caller { certified: Some(_), .. }));
+    wire.send(&start(front, certified)).await?;
     let start_ok = match wire.next_method().await? {
         Method::ConnectionStartOk(start_ok) => start_ok,
         other => return Err(unexpected(&other, "starting")),
     };
     let capabilities = Capabilities::of(&start_ok.client_properties);
     let user = match peer {
-        Peer::Client(address) => Some(authenticate(front, &start_ok, capabilities, address).await?),
+        Peer::Client(caller) => Some(authenticate(front, &start_ok, capabilities, caller).await?),
         Peer::Link => None,
     };
 
@@ -218,7 +234,7 @@ fn unexpected(method: &Method, state: &str) -> Refused {
     Fault::channel_error(format_args!("unexpected method in connection state {state}")).in_method(method.id()).into()
 }
 
-fn start(front: &Front) -> connection::Start {
+fn start(front: &Front, certified: bool) -> connection::Start {
     let capabilities = FieldTable::from([
         ("publisher_confirms", Value::from(true)),
         ("exchange_exchange_bindings", Value::from(true)),
@@ -242,7 +258,7 @@ fn start(front: &Front) -> connection::Start {
         version_major: 0,
         version_minor: 9,
         server_properties,
-        mechanisms: Bytes::from_static(auth::MECHANISMS.as_bytes()),
+        mechanisms: Bytes::from_static(auth::mechanisms(certified).as_bytes()),
         locales: Bytes::from_static(b"en_US"),
     }
 }
@@ -266,25 +282,27 @@ async fn authenticate(
     front: &Front,
     start_ok: &connection::StartOk,
     capabilities: Capabilities,
-    peer: IpAddr,
+    caller: Caller,
 ) -> Result<String, Refused> {
     let mechanism = start_ok.mechanism.as_str();
-    let why = match auth::credentials(mechanism, &start_ok.response) {
+    let why = match auth::credentials(mechanism, &start_ok.response, caller.certified) {
         Err(unknown @ auth::SaslError::Mechanism(_)) => {
             return Err(Fault::command_invalid(unknown).in_method(connection::StartOk::ID).into());
         }
         Err(malformed) => malformed.to_string(),
-        Ok(told) => {
-            let hash = front.broker.catalog().user(&told.user).map(|user| user.password_hash.clone());
-            match hash {
-                None => format!("user '{}' - invalid credentials", told.user),
-                Some(hash) if !front.broker.passwords().verify(&hash, &told.password).await => {
-                    format!("user '{}' - invalid credentials", told.user)
-                }
-                Some(_) if !auth::is_allowed_from(&front.settings.loopback_users, &told.user, peer) => {
-                    format!("user '{}' can only connect via localhost", told.user)
-                }
-                Some(_) => return Ok(told.user),
+        Ok(Credentials { user, proof }) => {
+            let hash = front.broker.catalog().user(&user).map(|user| user.password_hash.clone());
+            let proven = match (hash, proof) {
+                (None, _) => false,
+                (Some(hash), Proof::Password(password)) => front.broker.passwords().verify(&hash, &password).await,
+                (Some(_), Proof::Certificate) => true,
+            };
+            if !proven {
+                format!("user '{user}' - invalid credentials")
+            } else if auth::is_allowed_from(&front.settings.loopback_users, &user, caller.address) {
+                return Ok(user);
+            } else {
+                format!("user '{user}' can only connect via localhost")
             }
         }
     };

@@ -17,7 +17,6 @@
 //! windows and [`Settings::outbox_budget`]. Above any of them the socket is not
 //! read; what one read brings in may overshoot.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -50,6 +49,7 @@ mod testing;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
+pub use handshake::Caller;
 use handshake::Peer;
 use ports::Broker;
 use registry::Registry;
@@ -156,6 +156,11 @@ impl Front {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// A socket is open for as long as the answer lives.
+    pub fn open_socket(&self) -> impl Drop + Send + '_ {
+        Counted::up(&self.sockets)
+    }
+
     /// Sockets that are open now, those in the handshake included.
     #[must_use]
     pub fn open_sockets(&self) -> usize {
@@ -169,14 +174,14 @@ impl Front {
     }
 
     /// Serves one client until one side closes, or until `stop`.
-    pub async fn serve<R, W>(self: Arc<Self>, reader: R, writer: W, peer: IpAddr, stop: CancellationToken)
+    pub async fn serve<R, W>(self: Arc<Self>, reader: R, writer: W, caller: Caller, stop: CancellationToken)
     where
         R: AsyncRead + Unpin + Send,
         W: AsyncWrite + Unpin + Send,
     {
         let number = self.next_connection();
-        let span = info_span!("connection", number, %peer);
-        self.run(reader, writer, Peer::Client(peer), number, stop).instrument(span).await;
+        let span = info_span!("connection", number, peer = %caller.address);
+        self.run(reader, writer, Peer::Client(caller), number, stop).instrument(span).await;
     }
 
     /// Serves one of the node's own links, which needs no login, until one side
@@ -197,7 +202,6 @@ impl Front {
         R: AsyncRead + Unpin + Send,
         W: AsyncWrite + Unpin + Send,
     {
-        let _open = Counted::up(&self.sockets);
         let front = Arc::clone(&self);
         let mut wire = Wire { reader, writer, frames: FrameReader::new(front.settings.frame_max) };
         let handshake = handshake::handshake(&front, &mut wire, number, peer);

@@ -26,7 +26,7 @@ use warren_replication::types::{Boot, ConsumerKey, Incarnation, NodeId, Offset, 
 use warren_shard::step::{Local, ToChannel};
 
 use super::ports::{Broker, Events, Proposal, ProposalError, Routing};
-use super::{Front, Settings};
+use super::{Caller, Front, Settings};
 use crate::auth::Passwords;
 use crate::direct::Direct;
 
@@ -410,7 +410,11 @@ impl Node {
     pub(super) fn raw_from(&self, peer: IpAddr) -> Client {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (reader, writer) = tokio::io::split(far);
-        let served = tokio::spawn(Arc::clone(&self.front).serve(reader, writer, peer, self.stop.clone()));
+        let (front, stop) = (Arc::clone(&self.front), self.stop.clone());
+        let served = tokio::spawn(async move {
+            let _open = front.open_socket();
+            Arc::clone(&front).serve(reader, writer, Caller::from(peer), stop).await;
+        });
         Client { stream: near, input: BytesMut::new(), served }
     }
 

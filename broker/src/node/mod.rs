@@ -101,7 +101,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     // Listeners first: what is wrong with an address is said before anything is done.
     let peer = bind("peer.listen", config.peer.listen).await?;
     let http = bind("http.listen", config.http.listen).await?;
-    let amqp = Listener::bind(&[config.amqp.listen]).await?;
+    let amqp = Listener::bind(config.amqp.listen, settings::tls(&config)?).await?;
 
     let database = warren_store::open(&config.node.data, &warren_store::Options::new(&config.node.name))?;
     let membership = Membership::open(settings::membership(&config, &peer, &http, &amqp).await?, database.clone())?;

@@ -10,6 +10,7 @@ use super::NodeError;
 use crate::config::Config;
 use crate::connection;
 use crate::listener::Listener;
+use crate::tls;
 
 /// How many shards a node has.
 pub(super) fn shards(config: &Config) -> usize {
@@ -55,6 +56,12 @@ pub(super) fn front(config: &Config) -> connection::Settings {
     }
 }
 
+/// Where and how clients are served with TLS, if they are.
+pub(super) fn tls(config: &Config) -> io::Result<Option<(SocketAddr, tls::Server)>> {
+    let Some(address) = config.tls.listen else { return Ok(None) };
+    Ok(Some((address, tls::Server::new(config.tls.clone())?)))
+}
+
 /// What membership is told; addresses are resolved, ports that were 0 are known.
 pub(super) async fn membership(
     config: &Config,
@@ -80,7 +87,7 @@ pub(super) async fn membership(
         listen: config.membership.listen,
         advertise,
         peer_address,
-        amqp_address: amqp.addresses().first().map(ToString::to_string).unwrap_or_default(),
+        amqp_address: amqp.address().to_string(),
         http_address: config.http.advertise.clone().unwrap_or_else(|| http.to_string()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         timing: Timing { lease: config.cluster.lease.get(), ..Timing::default() },
