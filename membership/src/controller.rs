@@ -3,21 +3,23 @@
 //! Raft's voters as many as they should be. [`decide`] is pure; the driver
 //! proposes what it says and looks again when anything moves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openraft::ChangeMembers;
 use tokio::time::Instant;
-use warren_replication::types::{NodeId, Process};
+use warren_replication::types::{NodeId, Process, QueueId};
 
-use crate::catalog::{Command, State, next_reconfiguration};
+use crate::catalog::{Command, State, next_reconfiguration, unclean_elections};
 use crate::core::Core;
 use crate::office::Denied;
 
 /// How often the controller looks without being asked to, and how long it waits
 /// after a proposal that came to nothing.
 const ROUND: Duration = Duration::from_millis(250);
+/// How soon the controller looks again while it waits for others.
+const AGAIN: Duration = Duration::from_millis(30);
 /// Steps of reconfigurations in one command batch.
 const STEPS: usize = 256;
 /// A learner that lacks fewer entries than this may vote.
@@ -33,6 +35,10 @@ pub struct View {
     /// Those among the dead that gossip lost too, and whose exclusive and
     /// transient queues are still to be dropped.
     pub departed: BTreeSet<Process>,
+    /// For how long (ms) queues have been without a leader.
+    pub down: BTreeMap<QueueId, u64>,
+    /// Milliseconds since 1970.
+    pub time: u64,
 }
 
 /// What is to be proposed. Pure: the node and the simulator decide by it.
@@ -52,6 +58,8 @@ pub fn decide(state: &State, view: &View) -> Vec<Command> {
         });
     }
     commands.extend(next_reconfiguration(state, &view.live, STEPS));
+    let waited = |id| view.down.get(&id).copied().unwrap_or(0);
+    commands.extend(unclean_elections(state, &view.live, waited, view.time));
     commands
 }
 
@@ -60,6 +68,8 @@ struct Office {
     term: u64,
     since: Instant,
     dropped: BTreeSet<Process>,
+    /// Queues without a leader, and since when as far as this one knows.
+    down: BTreeMap<QueueId, Instant>,
 }
 
 /// Watches, decides, proposes; as long as membership runs.
@@ -81,17 +91,22 @@ pub(crate) async fn run(core: Arc<Core>) {
             (None, _) => office = None,
             (Some(term), Some(held)) if held.term == term => {}
             (Some(term), _) => {
-                office = Some(Office { term, since: Instant::now(), dropped: BTreeSet::new() });
+                office = Some(Office { term, since: Instant::now(), dropped: BTreeSet::new(), down: BTreeMap::new() });
             }
         }
+        let mut round = ROUND;
         if let Some(office) = &mut office {
             act(&core, office, &witnessed).await;
+            // Replicas are about to say what they would lead with (§6.3).
+            if office.down.keys().any(|id| core.catalog.state().asks_for_offers(*id)) {
+                round = AGAIN;
+            }
         }
         tokio::select! {
             changed = metrics.changed() => if changed.is_err() { return },
             changed = verdicts.changed() => if changed.is_err() { return },
             changed = nodes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(ROUND) => {}
+            () = tokio::time::sleep(round) => {}
         }
     }
 }
@@ -119,7 +134,7 @@ async fn act(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) {
     }
 }
 
-fn look(core: &Core, office: &Office, witnessed: &BTreeSet<Process>) -> View {
+fn look(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) -> View {
     let convicted = core.liveness.convicted();
     let live: BTreeSet<Process> =
         core.liveness.live_list().into_iter().filter(|process| !convicted.contains(process)).collect();
@@ -138,7 +153,14 @@ fn look(core: &Core, office: &Office, witnessed: &BTreeSet<Process>) -> View {
         .filter(|process| core.liveness.lost(process) && !office.dropped.contains(process))
         .copied()
         .collect();
-    View { live, dead, departed }
+    office.down.retain(|id, _| state.queue(*id).is_some_and(|queue| queue.assignment.leader.is_none()));
+    for id in state.down() {
+        office.down.entry(id).or_insert_with(Instant::now);
+    }
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let down = office.down.iter().map(|(id, since)| (*id, millis(since.elapsed()))).collect();
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+    View { live, dead, departed, down, time }
 }
 
 /// How many of so many members vote: all up to three, then the largest odd

@@ -132,7 +132,7 @@ impl Catalog {
         let registered = self.state.nodes().map(|node| node.process);
         let dead = registered.filter(|process| !live.contains(process)).collect();
         // Nothing here goes with its process.
-        decide(&self.state, &View { live: live.clone(), dead, departed: BTreeSet::new() })
+        decide(&self.state, &View { live: live.clone(), dead, ..View::default() })
     }
 
     /// A policy that may follow the present one: for all queues, on some of these nodes.
@@ -148,14 +148,16 @@ impl Catalog {
         names.truncate(rng.between(2, 3) as usize);
         let leaders = rng.pick(&[Leaders::Balanced, Leaders::ClientLocal, Leaders::First]).unwrap_or(Leaders::Balanced);
         let mode = match rng.below(10) {
-            0..5 => Mode::Mirror(Mirror { replicas: Replicas::Count(3), min_in_sync, leaders }),
-            5 => Mode::Mirror(Mirror { replicas: Replicas::All, min_in_sync, leaders }),
-            6..8 => Mode::Mirror(Mirror { replicas: Replicas::Nodes(names), min_in_sync, leaders }),
+            0..5 => Mode::Mirror(Mirror { replicas: Replicas::Count(3), min_in_sync, leaders, unclean_after: None }),
+            5 => Mode::Mirror(Mirror { replicas: Replicas::All, min_in_sync, leaders, unclean_after: None }),
+            6..8 => Mode::Mirror(Mirror { replicas: Replicas::Nodes(names), min_in_sync, leaders, unclean_after: None }),
             _ => Mode::PrimaryBackup(PrimaryBackup {
                 nodes: names,
                 min_in_sync,
                 fail_back: if rng.percent(50) { FailBack::Auto } else { FailBack::Manual },
                 clients: Clients::Any,
+                max_lag: None,
+                unclean_after: None,
             }),
         };
         let policy = Policy {

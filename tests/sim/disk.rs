@@ -23,8 +23,8 @@ impl QueueDisk {
     fn apply(&mut self, write: Write) {
         match write {
             Write::Append { first, entries } => self.entries.extend((first.0..).zip(entries)),
-            Write::Truncate { from } => drop(self.entries.split_off(&from.0)),
-            Write::Install { checkpoint } => {
+            Write::Truncate { from, .. } => drop(self.entries.split_off(&from.0)),
+            Write::Install { checkpoint, .. } => {
                 self.entries.clear();
                 self.checkpoint = Some(checkpoint);
             }

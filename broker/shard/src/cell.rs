@@ -545,9 +545,10 @@ impl Cell {
                 let request = turn.reads.ask(self.queue, copy.life, Reader::Mirror(mirror, first));
                 turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
             }
-            Action::ProposeIsr { from, isr } => {
-                turn.effects.wishes.push((self.queue, Wish::Isr { from, isr }));
+            Action::ProposeIsr { from, isr, trailing } => {
+                turn.effects.wishes.push((self.queue, Wish::Isr { from, isr, trailing }));
             }
+            Action::Offer { to, end } => turn.effects.wishes.push((self.queue, Wish::Offer { to, end })),
             Action::Leading => {
                 let inherited = copy.replica.last().index;
                 let epoch = self.assignment.as_ref().map(|assignment| assignment.epoch).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use warren_queue::Counts;
 use warren_replication::replica::MirrorState;
-use warren_replication::types::{NodeId, Offset, QueueId};
+use warren_replication::types::{Assignment, NodeId, Offset, QueueId};
 
 use crate::cell::{Cell, Copy};
 use crate::step::QueueStatus;
@@ -40,7 +40,7 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
         ("short", format!("{in_sync} of at least {wanted} members are in sync: publishes are kept and not confirmed"))
     } else {
         match waits {
-            None => ("running", String::new()),
+            None => ("running", alone(&assignment).unwrap_or_default()),
             Some(Waits::Log) => ("taking-over", "the inherited log is being committed".to_owned()),
             Some(Waits::Predecessor) => {
                 ("taking-over", "the last leader's lease may still run: no deliveries yet".to_owned())
@@ -49,9 +49,12 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
             Some(Waits::Lease) => ("paused", "this node has no lease: no deliveries".to_owned()),
         }
     };
+    let mut lags = Vec::new();
     let mut mirrors: Vec<(NodeId, u64, Option<String>)> = Vec::new();
     for mirror in copy.filter(|_| leading).map(|copy| copy.replica.mirrors(world.now)).unwrap_or_default() {
-        let why = (!mirror.in_sync).then(|| match mirror.state {
+        lags.extend(mirror.lag.map(|lag| (mirror.node, lag)));
+        let counts = mirror.in_sync || mirror.lag.is_some();
+        let why = (!counts).then(|| match mirror.state {
             MirrorState::Unreachable => "out of reach".to_owned(),
             MirrorState::Comparing => "its log is being compared".to_owned(),
             MirrorState::Installing => "it starts anew from a checkpoint".to_owned(),
@@ -71,8 +74,16 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
         wanting: counts.is_some_and(|counts| counts.wanting),
         log,
         mirrors,
+        lags,
         totals,
     })
+}
+
+/// Why a failure of the leader would stop the queue, if it would because nobody
+/// trails within `max-lag` (§4.2).
+fn alone(assignment: &Assignment) -> Option<String> {
+    let alone = assignment.max_lag.is_some() && assignment.trailing.is_empty() && assignment.replicas.len() > 1;
+    alone.then(|| "no backup is within max-lag: none would take over".to_owned())
 }
 
 /// A stream's messages are all ready, for everybody, and some are given out besides.

@@ -8,7 +8,7 @@ use warren_queue::{Reason, Rules};
 use warren_replication::message::{ConsumerSpec, Message, QueueWord, SettleReason};
 use warren_replication::step::Write;
 use warren_replication::types::{
-    Assignment, Boot, ConsumerKey, Epoch, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session,
+    Assignment, Boot, ConsumerKey, Epoch, Index, Lag, LogEnd, Member, Moment, NodeId, Offset, Process, QueueId, Session,
 };
 
 /// A queue's entry in the applied catalog, as far as a shard cares.
@@ -215,8 +215,17 @@ pub enum Wish {
     Isr {
         /// Compare-and-set base.
         from: Arc<Assignment>,
-        /// The set wanted.
+        /// The in-sync set wanted.
         isr: BTreeSet<Member>,
+        /// The trailing set wanted (§4.2).
+        trailing: BTreeSet<Member>,
+    },
+    /// What this node would lead with if something may be missing (§6.3).
+    Offer {
+        /// The state that leaves the queue without a leader.
+        to: Arc<Assignment>,
+        /// Where the log ends.
+        end: LogEnd,
     },
     /// Elect again, this process will not lead (§4.6).
     Resign(Arc<Assignment>),
@@ -285,6 +294,8 @@ pub struct QueueStatus {
     /// Leader only: each mirror with its durable index and why it is not in
     /// sync, if it is not.
     pub mirrors: Vec<(NodeId, u64, Option<String>)>,
+    /// Leader only: what each trailing mirror lacks of what is confirmed (§4.2).
+    pub lags: Vec<(NodeId, Lag)>,
     /// Totals since this process leads: published, delivered, settled.
     pub totals: (u64, u64, u64),
 }

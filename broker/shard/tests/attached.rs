@@ -48,10 +48,8 @@ fn node(consumers: &[u64]) -> Shard {
         leader: Some(LEADER),
         replicas: vec![LEADER.node],
         isr: [LEADER.member()].into(),
-        eligible: [].into(),
         min_in_sync: 1,
-        predecessor: None,
-        predecessor_released: false,
+        ..Assignment::default()
     });
     let queue = Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false, rules: Arc::default() });
     let consume = consumers.iter().map(|number| {

@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -168,10 +167,9 @@ fn reign(epoch: u64) -> Input {
         leader: Some(ME),
         replicas: vec![ME.node],
         isr: [ME.member()].into(),
-        eligible: BTreeSet::new(),
         min_in_sync: 1,
         predecessor: (epoch > 1).then_some(ME),
-        predecessor_released: false,
+        ..Assignment::default()
     });
     Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: true, rules: Arc::default() })
 }

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -83,10 +82,9 @@ impl Node {
             leader: Some(ME),
             replicas: vec![ME.node],
             isr: [ME.member()].into(),
-            eligible: BTreeSet::new(),
             min_in_sync: 1,
             predecessor: (self.epoch > 1).then_some(ME),
-            predecessor_released: false,
+            ..Assignment::default()
         });
         let rules = Arc::new(self.rules.clone());
         self.turn([Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false, rules })]);

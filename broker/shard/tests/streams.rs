@@ -69,10 +69,9 @@ impl Node {
             leader: Some(ME),
             replicas: vec![ME.node],
             isr: [ME.member()].into(),
-            eligible: BTreeSet::new(),
             min_in_sync: 1,
             predecessor: (epoch > 1).then_some(ME),
-            predecessor_released: false,
+            ..Assignment::default()
         });
         Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false, rules: Arc::clone(&self.rules) })
     }

@@ -16,6 +16,7 @@ mod parameters;
 mod permissions;
 mod policy;
 mod queues;
+mod salvage;
 mod server;
 mod shovel;
 mod site;
@@ -69,6 +70,8 @@ enum Command {
     Migrate(Box<migrate::Args>),
     /// Check and show node configuration.
     Config(config::Args),
+    /// List the messages of a log that an unclean takeover left behind.
+    Salvage(salvage::Args),
     /// Measure throughput and latency of any AMQP 0-9-1 broker.
     Bench(bench::Args),
     /// Hurt a cluster of this machine under load, and account for every message.
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Site(args) => site::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Salvage(args) => salvage::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Drill(args) => drill::run(&args),
     };

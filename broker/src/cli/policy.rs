@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         Action::Primary { policy, primary, vhost, target } => {
             let body = MovePrimary { vhost: vhost.clone(), policy: policy.clone(), node: primary.clone() };
             Client::new(target).put::<()>("/api/policies/primary", &body)?;
-            output::say(&format!("{primary} is the primary of policy {policy} now"))?;
+            output::say(&format!("{primary} is the primary of policy {policy}, as soon as it has everything"))?;
         }
         Action::Explain { queue, vhost, file, target, json } => {
             let explanation = match file {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::client::{Client, Target};
 use super::{CliError, output};
-use crate::management::model::QueueRow;
+use crate::management::model::{LagRow, QueueRow};
 
 /// Which queues to show.
 #[derive(Debug, clap::Args)]
@@ -48,6 +48,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         for queue in queues.iter().filter(|queue| !queue.why.is_empty()) {
             output::say(&format!("{} in {}: {}", queue.name, queue.vhost, queue.why))?;
         }
+        for queue in &queues {
+            for (backup, lag) in queue.trailing.iter().filter(|(_, lag)| lag.messages > 0) {
+                let LagRow { messages, bytes, seconds, .. } = lag;
+                let size = output::bytes(*bytes);
+                let text = format!("{backup} trails by {messages} messages, {size}, {seconds:.3} s");
+                output::say(&format!("{} in {}: {text}", queue.name, queue.vhost))?;
+            }
+            if let Some(unclean) = &queue.unclean {
+                output::say(&format!("{} in {}: {}", queue.name, queue.vhost, unclean.says))?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -59,7 +70,10 @@ fn row(queue: &QueueRow) -> [String; 12] {
         queue.name.clone(),
         queue.leader.clone().unwrap_or_else(|| "-".to_owned()),
         output::names(&queue.mirrors),
-        format!("{} of {replicas}", queue.in_sync.len()),
+        match queue.trailing.len() {
+            0 => format!("{} of {replicas}", queue.in_sync.len()),
+            trailing => format!("{} of {replicas}, {trailing} trailing", queue.in_sync.len()),
+        },
         queue.state.clone(),
         queue.ready.to_string(),
         queue.unacked.to_string(),

@@ -44,6 +44,7 @@ pub(crate) fn status(queue: QueueId) -> QueueStatus {
         wanting: false,
         log: (0, 0, 0),
         mirrors: Vec::new(),
+        lags: Vec::new(),
         totals: (0, 0, 0),
     }
 }

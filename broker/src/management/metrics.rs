@@ -78,12 +78,17 @@ fn node(registry: &mut Registry, api: &Api) {
     registry.register("node_alive", "1 if gossip holds the node for alive", alive);
     registry.register("node_leads_catalog", "1 if the node leads the catalog", leader);
     registry.register("node_alarm", "Alarms that block publishers", alarms);
-    let (down, total) = {
+    let (down, total, unclean) = {
         let catalog = api.cluster.catalog();
-        (catalog.down().len() as u64, catalog.queues().len() as u64)
+        (catalog.down().len() as u64, catalog.queues().len() as u64, catalog.unclean_takeovers())
     };
     gauge(registry, "cluster_queues", "Queues of the cluster", total);
     gauge(registry, "cluster_queues_down", "Queues of the cluster that nobody leads", down);
+    registry.register(
+        "cluster_unclean_takeovers",
+        "Takeovers of queues after which confirmed messages may be missing",
+        ConstCounter::new(unclean),
+    );
 }
 
 /// What this node's clients have done, wherever their queues are led.
@@ -131,10 +136,20 @@ fn queues(registry: &mut Registry, api: &Api, statuses: Vec<QueueStatus>) {
     let [ready, unacked, consumers, bytes, in_sync] = [(); 5].map(|()| Gauges::default());
     let [published, delivered, settled] = [(); 3].map(|()| Counters::default());
     let rate = Levels::default();
+    let [behind_messages, behind_bytes] = [(); 2].map(|()| Gauges::default());
+    let behind_seconds = Levels::default();
     let catalog = api.cluster.catalog();
     for status in &led {
         let Some(queue) = catalog.queue(status.queue) else { continue };
         let labels = vec![("vhost", queue.vhost.clone()), ("queue", queue.name.clone())];
+        for (node, lag) in &status.lags {
+            let backup = super::queues::node_name(&catalog, *node);
+            let labels: Labels = labels.iter().cloned().chain([("backup", backup)]).collect();
+            let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+            behind_messages.get_or_create(&labels).set(count(lag.messages));
+            behind_bytes.get_or_create(&labels).set(count(lag.bytes));
+            behind_seconds.get_or_create(&labels).set(lag.micros as f64 / 1e6);
+        }
         for (family, value) in [
             (&ready, status.ready),
             (&unacked, status.unacked),
@@ -162,6 +177,10 @@ fn queues(registry: &mut Registry, api: &Api, statuses: Vec<QueueStatus>) {
     ] {
         registry.register(name, help, family);
     }
+    registry.register("queue_backup_lag_messages", "Confirmed messages that a trailing backup lacks", behind_messages);
+    registry.register("queue_backup_lag_bytes", "Bytes of log confirmed that a trailing backup lacks", behind_bytes);
+    let help = "Since the oldest message was confirmed that a trailing backup lacks";
+    registry.register_with_unit("queue_backup_lag", help, Unit::Seconds, behind_seconds);
     registry.register("queue_publish_rate", "Messages published to the queue a second", rate);
 }
 

@@ -82,6 +82,13 @@ pub struct QueueRow {
     pub mirrors: Vec<String>,
     /// The nodes that have all of it, the leader among them.
     pub in_sync: Vec<String>,
+    /// What those that trail within `max-lag` lack of what is confirmed: what a
+    /// failure of the leader would cost now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trailing: BTreeMap<String, LagRow>,
+    /// The last takeover by a replica that may have lacked something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclean: Option<UncleanRow>,
     /// The leader's reign.
     pub epoch: u64,
     /// `running`, or one word for what it is instead.
@@ -98,6 +105,40 @@ pub struct QueueRow {
     pub bytes: u64,
     /// Messages a second, lately.
     pub rates: Rates,
+}
+
+/// How far a backup trails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LagRow {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of log.
+    pub bytes: u64,
+    /// Since the oldest of them was confirmed.
+    pub seconds: f64,
+    /// As much as `max-lag` allows: confirms wait for the backup.
+    pub at_limit: bool,
+}
+
+/// A takeover after which messages may be missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UncleanRow {
+    /// The node that took over.
+    pub node: String,
+    /// From which one.
+    pub former: Option<String>,
+    /// The epoch that began with it.
+    pub epoch: u64,
+    /// Milliseconds since 1970.
+    pub time: u64,
+    /// All messages below this offset are there, unless it is 0.
+    pub kept_below: u64,
+    /// Offsets from here on were given out afterwards.
+    pub next_from: u64,
+    /// No more than this is missing: messages, bytes, milliseconds; `null` is no bound.
+    pub at_most: Option<[Option<u64>; 3]>,
+    /// The same in a sentence.
+    pub says: String,
 }
 
 /// Messages a second.
@@ -124,6 +165,8 @@ pub struct LocalQueue {
     pub why: String,
     /// Nodes that are not in sync, and why not.
     pub lagging: BTreeMap<String, String>,
+    /// Nodes that trail within `max-lag`.
+    pub trailing: BTreeMap<String, LagRow>,
     /// Messages ready to be delivered.
     pub ready: u64,
     /// Messages delivered and not acknowledged.

@@ -34,9 +34,15 @@ fn row(policy: &Policy) -> PolicyRow {
                 Leaders::First | Leaders::Primary => "first",
             };
             definition.push(format!("{}; in sync at least {}; leaders {leaders}", mirror.replicas, mirror.min_in_sync));
+            definition.extend(mirror.unclean_after.map(|after| format!("unclean after {after} ms")));
         }
         Some(Mode::PrimaryBackup(settings)) => {
-            definition.push(format!("{}; in sync at least {}", settings.nodes.join(" > "), settings.min_in_sync));
+            let nodes = settings.nodes.join(" > ");
+            definition.push(match &settings.max_lag {
+                None => format!("{nodes}; in sync at least {}", settings.min_in_sync),
+                Some(max_lag) => format!("{nodes}; trailing by at most {max_lag}"),
+            });
+            definition.extend(settings.unclean_after.map(|after| format!("unclean after {after} ms")));
         }
         None => {}
     }
@@ -176,6 +182,10 @@ pub(super) async fn explain(_: Reader, Shared(api): Shared<Api>, Query(which): Q
             assignment.leader.map_or_else(|| "nobody".to_owned(), |leader| queues::node_name(&catalog, leader.node)),
             assignment.epoch,
         ));
+        if let (Some(now), Some(takeover)) = (&mut explanation.now, &queue.takeover) {
+            now.push_str("; ");
+            now.push_str(&queues::says(&catalog, takeover));
+        }
     }
     Json(explanation)
 }

@@ -10,12 +10,12 @@ use axum::extract::{Query, State as Shared};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
-use warren_membership::catalog::{Queue, State};
-use warren_replication::types::{NodeId, QueueId};
+use warren_membership::catalog::{Queue, State, Takeover};
+use warren_replication::types::{Lag, NodeId, QueueId};
 
 use super::Api;
 use super::access::Reader;
-use super::model::{LocalQueue, LocalQueues, QueueRow, Rates};
+use super::model::{LagRow, LocalQueue, LocalQueues, QueueRow, Rates, UncleanRow};
 
 /// Where a node tells of the queues that it leads.
 pub(super) const LOCAL: &str = "/api/local/queues";
@@ -41,7 +41,11 @@ async fn led_here(api: &Api) -> LocalQueues {
     let catalog = api.cluster.catalog();
     let led = statuses.into_iter().filter(|status| status.leading).map(|status| {
         let lagging = status.mirrors.into_iter().filter_map(|(node, _, why)| Some((node_name(&catalog, node), why?)));
+        let max_lag = catalog.queue(status.queue).and_then(|queue| queue.assignment.max_lag);
+        let trailing =
+            status.lags.iter().map(|(node, lag)| (node_name(&catalog, *node), lag_row(lag, max_lag.as_ref())));
         let queue = LocalQueue {
+            trailing: trailing.collect(),
             state: status.state.0.to_owned(),
             why: status.state.1,
             lagging: lagging.collect(),
@@ -143,6 +147,10 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
             ("unknown".to_owned(), vec![format!("its leader {} is not in the catalog", name(leader))])
         }
     };
+    let trailing = match &local {
+        Some(Ok(local)) => local.trailing.clone(),
+        _ => BTreeMap::new(),
+    };
     let mut mirrors = Vec::new();
     let mut in_sync = Vec::new();
     for &node in &assignment.replicas {
@@ -151,6 +159,10 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
         }
         if assignment.isr.iter().any(|member| member.node == node) {
             in_sync.push(name(node));
+        } else if assignment.trailing.iter().any(|member| member.node == node) {
+            if trailing.get(&name(node)).is_some_and(|lag| lag.at_limit) {
+                why.push(format!("{} is at max-lag: confirms wait for it", name(node)));
+            }
         } else {
             let reason = match (&local, told.get(&node)) {
                 (Some(Ok(local)), _) if local.lagging.contains_key(&name(node)) => local.lagging[&name(node)].clone(),
@@ -165,6 +177,7 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
         state: String::new(),
         why: String::new(),
         lagging: BTreeMap::new(),
+        trailing: BTreeMap::new(),
         ready: 0,
         unacked: 0,
         consumers: 0,
@@ -180,6 +193,8 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
         leader: leader.map(name),
         mirrors,
         in_sync,
+        trailing,
+        unclean: queue.takeover.as_ref().map(|takeover| unclean(catalog, takeover)),
         epoch: assignment.epoch.0,
         state,
         why: why.join("; "),
@@ -189,6 +204,43 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
         bytes: local.bytes,
         rates: local.rates,
     }
+}
+
+fn lag_row(lag: &Lag, max: Option<&Lag>) -> LagRow {
+    let at_limit = max.is_some_and(|max| {
+        // As good as: an entry more would be too much.
+        let near = |now: u64, most: u64| now > most - most / 8;
+        near(lag.messages, max.messages) || near(lag.bytes, max.bytes) || near(lag.micros, max.micros)
+    });
+    LagRow { messages: lag.messages, bytes: lag.bytes, seconds: lag.micros as f64 / 1e6, at_limit }
+}
+
+fn unclean(catalog: &State, takeover: &Takeover) -> UncleanRow {
+    let bound = |n: u64| (n < u64::MAX).then_some(n);
+    UncleanRow {
+        node: node_name(catalog, takeover.node),
+        former: takeover.former.map(|node| node_name(catalog, node)),
+        epoch: takeover.epoch.0,
+        time: takeover.time,
+        kept_below: takeover.kept.0,
+        next_from: takeover.next().0,
+        at_most: takeover
+            .at_most
+            .map(|lag| [bound(lag.messages), bound(lag.bytes), bound(lag.micros).map(|n| n / 1_000)]),
+        says: says(catalog, takeover),
+    }
+}
+
+/// What a takeover may have cost, in a sentence.
+pub(super) fn says(catalog: &State, takeover: &Takeover) -> String {
+    let (epoch, node) = (takeover.epoch, node_name(catalog, takeover.node));
+    let former = takeover.former.map_or_else(|| "nobody".to_owned(), |node| node_name(catalog, node));
+    let missing = match takeover.kept.0 {
+        0 => "any message confirmed before may be missing".to_owned(),
+        kept => format!("messages with offsets from {kept} up to {} may be missing", takeover.next().0 - 1),
+    };
+    let bound = takeover.at_most.map_or_else(String::new, |lag| format!(", at most {lag} of them"));
+    format!("{node} took over from {former} in epoch {epoch} without having everything: {missing}{bound}")
 }
 
 /// A queue without a leader waits for whoever surely has all of it (§6.3).

@@ -28,7 +28,12 @@ impl Proposals {
 
     fn command(&self, queue: QueueId, wish: Wish) -> Command {
         match wish {
-            Wish::Isr { from, isr } => Command::ChangeIsr { queue, epoch: from.epoch, version: from.version, isr },
+            Wish::Isr { from, isr, trailing } => {
+                Command::ChangeIsr { queue, epoch: from.epoch, version: from.version, isr, trailing }
+            }
+            Wish::Offer { to, end } => {
+                Command::Offer { queue, epoch: to.epoch, process: self.membership.process(), end }
+            }
             Wish::Resign(from) => {
                 Command::Resign { queue, epoch: from.epoch, version: from.version, live: self.live(), released: false }
             }

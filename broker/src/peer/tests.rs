@@ -34,7 +34,7 @@ fn durable(index: u64) -> (QueueId, QueueWord) {
 
 fn large(number: u8, bytes: usize) -> (QueueId, QueueWord) {
     let checkpoint = Bytes::from(vec![number; bytes]);
-    (QueueId(1), QueueWord::Mirror(MirrorMessage::Install { epoch: Epoch(1), checkpoint }))
+    (QueueId(1), QueueWord::Mirror(MirrorMessage::Install { epoch: Epoch(1), checkpoint, anew: None }))
 }
 
 /// What a node was told.

@@ -52,10 +52,8 @@ impl Catalog {
             leader: Some(process(1, 1)),
             replicas: (1..=3).map(NodeId).collect(),
             isr: members,
-            eligible: BTreeSet::new(),
             min_in_sync: 2,
-            predecessor: None,
-            predecessor_released: false,
+            ..Assignment::default()
         };
         Arc::new(Self { agreed: Mutex::new(Agreed { assignment, nodes: BTreeMap::new() }) })
     }
@@ -109,7 +107,7 @@ impl Wishes for Catalog {
     fn wish(&self, wishes: Vec<(QueueId, Wish)>) {
         let mut agreed = self.agreed.lock();
         for (_, wish) in wishes {
-            let Wish::Isr { from, isr } = wish else { panic!("unexpected wish {wish:?}") };
+            let Wish::Isr { from, isr, .. } = wish else { panic!("unexpected wish {wish:?}") };
             let current = &mut agreed.assignment;
             if (from.epoch, from.version) == (current.epoch, current.version) {
                 current.version = current.version.next();

@@ -46,9 +46,11 @@ impl State {
                 self.register(node, changes)
             }
             Command::Forget { node, live, force } => self.forget(*node, live, *force, changes),
-            Command::ChangeIsr { queue, epoch, version, isr } => {
-                self.change_isr(*queue, (*epoch, *version), isr, changes)
+            Command::ChangeIsr { queue, epoch, version, isr, trailing } => {
+                self.change_isr(*queue, (*epoch, *version), (isr, trailing), changes)
             }
+            Command::Offer { queue, epoch, process, end } => self.offer(*queue, *epoch, *process, *end, changes),
+            Command::ElectUnclean { queues, live, time } => Ok(self.elect_unclean(queues, live, *time, changes)),
             Command::Elect { dead, live, unwilling, queues } => Ok(self.elect(dead, live, unwilling, queues, changes)),
             Command::Handover { queue, epoch, version, to, live, released } => {
                 self.hand_over(*queue, (*epoch, *version), *to, live, *released, changes)

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use warren_replication::plan::{Group, Policy};
-use warren_replication::types::{Boot, Epoch, Incarnation, Member, NodeId, Process, QueueId, Version};
+use warren_replication::types::{Boot, Epoch, Incarnation, LogEnd, Member, NodeId, Process, QueueId, Version};
 
 use super::kinds::ExchangeKind;
 use super::limits::{UserLimits, VhostLimits};
@@ -236,8 +236,32 @@ pub enum Command {
         epoch: Epoch,
         /// Compared.
         version: Version,
-        /// The whole set wanted.
+        /// The whole in-sync set wanted.
         isr: BTreeSet<Member>,
+        /// The whole trailing set wanted (§4.2).
+        trailing: BTreeSet<Member>,
+    },
+    /// What a replica would lead with although something may be missing (§6.3).
+    Offer {
+        /// Which queue.
+        queue: QueueId,
+        /// Of the epoch that nobody leads.
+        epoch: Epoch,
+        /// Whose.
+        process: Process,
+        /// Where its log ends.
+        end: LogEnd,
+    },
+    /// Nobody who has everything is live: the longest of the logs offered leads
+    /// (§6.3). Where somebody is, that one is elected.
+    ElectUnclean {
+        /// Queues, if still in this epoch; and whether any replica may lead, or
+        /// only one that trails within `max-lag`.
+        queues: Vec<(QueueId, Epoch, bool)>,
+        /// Who is live.
+        live: Vec<Process>,
+        /// When, by the proposer's clock: milliseconds since 1970.
+        time: u64,
     },
     /// Give every queue that needs one a leader (§6.2): those led by the dead
     /// or by a boot that is over, those that are down, and those listed.

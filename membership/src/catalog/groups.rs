@@ -42,12 +42,23 @@ impl State {
     /// In how many of a group's queues that process is in sync, and of how many.
     fn in_sync(&self, group: &Group, process: &Process) -> (usize, usize) {
         let member = process.member();
-        let mut count = (0, 0);
-        for (_, queue) in self.queues_of(group) {
-            count.0 += usize::from(queue.assignment.isr.contains(&member));
-            count.1 += 1;
-        }
-        count
+        self.count(group, |queue| queue.assignment.isr.contains(&member))
+    }
+
+    /// The same with those counted in which it trails within `max-lag`.
+    fn close(&self, group: &Group, process: &Process) -> (usize, usize) {
+        let member = process.member();
+        self.count(group, |queue| queue.assignment.isr.contains(&member) || queue.assignment.trailing.contains(&member))
+    }
+
+    fn count(&self, group: &Group, is: impl Fn(&super::Queue) -> bool) -> (usize, usize) {
+        self.queues_of(group).fold((0, 0), |(some, all), (_, queue)| (some + usize::from(is(queue)), all + 1))
+    }
+
+    /// The node that is to be a group's primary once it has everything (§6.5).
+    #[must_use]
+    pub fn next_primary(&self, group: &Group) -> Option<NodeId> {
+        self.moving.get(group).copied()
     }
 
     /// Gives new groups a primary, and takes it from those that are gone. One
@@ -61,6 +72,7 @@ impl State {
                 primaries.insert(group, primary);
             }
         }
+        self.moving.retain(|group, node| primaries.get(group).is_some_and(|primary| primary != node));
         if primaries != self.primaries {
             self.primaries = primaries;
             changes.push(Change::Primaries);
@@ -79,7 +91,7 @@ impl State {
             let named = settings.nodes.iter().filter_map(|name| self.node_named(name));
             let mut best = None;
             for process in named.filter_map(|node| electable.get(&node.id())) {
-                let (in_sync, _) = self.in_sync(group, process);
+                let (in_sync, _) = self.close(group, process);
                 if best.is_none_or(|(most, _)| in_sync > most) {
                     best = Some((in_sync, process.node));
                 }
@@ -92,6 +104,7 @@ impl State {
             return BTreeSet::new();
         }
         let queues = moved.keys().flat_map(|group| self.queues_of(group)).map(|(id, _)| id).collect();
+        self.moving.retain(|group, _| !moved.contains_key(group));
         self.primaries.extend(moved);
         changes.push(Change::Primaries);
         queues
@@ -125,11 +138,20 @@ impl State {
             return Err(Refusal::Stale(format!("node '{}' is not live", node.name)));
         }
         let (in_sync, all) = self.in_sync(group, &node.process);
+        let trails = settings.max_lag.is_some() && self.close(group, &node.process) == (all, all);
+        let (name, electable) = (&node.name, Electable::from([(to, node.process)]));
+        if self.primaries.get(group) == Some(&to) && self.moving.contains_key(group) {
+            self.set_moving(group, None, changes);
+            return Ok(Outcome::Done);
+        }
+        if in_sync < all && trails {
+            // What trails is brought up first: until then confirms wait for it.
+            self.set_moving(group, Some(to), changes);
+            return Ok(Outcome::Done);
+        }
         if in_sync < all {
-            let name = &node.name;
             return Err(Refusal::Stale(format!("node '{name}' is in sync in {in_sync} of {all} queues only")));
         }
-        let electable = Electable::from([(to, node.process)]);
         let astray: Vec<QueueId> = self
             .queues_of(group)
             .filter(|(_, queue)| queue.assignment.leader.is_none_or(|leader| leader.node != to))
@@ -138,10 +160,23 @@ impl State {
         if self.primaries.insert(group.clone(), to) != Some(to) {
             changes.push(Change::Primaries);
         }
+        self.moving.remove(group);
         for id in &astray {
             self.elect_one(*id, &electable, &BTreeSet::new(), false, changes);
         }
         Ok(Outcome::Elected { led: u32::try_from(astray.len()).unwrap_or(u32::MAX), down: 0 })
+    }
+
+    /// Names the node that is to lead a group, or nobody, and lets its queues know.
+    fn set_moving(&mut self, group: &Group, to: Option<NodeId>, changes: &mut Vec<Change>) {
+        match to {
+            Some(to) => self.moving.insert(group.clone(), to),
+            None => self.moving.remove(group),
+        };
+        let queues: Vec<QueueId> = self.queues_of(group).map(|(id, _)| id).collect();
+        for id in queues {
+            self.amend(id, changes, |_, _| {});
+        }
     }
 
     /// What brings groups to where they should be: a preferred node back into
@@ -151,10 +186,18 @@ impl State {
         self.groups().flat_map(move |(group, settings, primary)| {
             let named = settings.nodes.iter().filter_map(|name| self.node_named(name));
             let preferred = named.take_while(|node| node.id() != primary).find(|node| {
-                let (in_sync, all) = self.in_sync(group, &node.process);
+                let (in_sync, all) = self.close(group, &node.process);
                 settings.fail_back == FailBack::Auto && live.contains(&node.process) && in_sync == all
             });
             let live: Vec<Process> = live.iter().copied().collect();
+            if let Some(to) = self.moving.get(group).and_then(|to| self.nodes.get(to)) {
+                let (in_sync, all) = self.in_sync(group, &to.process);
+                let settled = in_sync == all && live.contains(&to.process);
+                // It comes to that, or to nothing when the node is gone.
+                let to = if settled { to.id() } else { primary };
+                let due = settled || !live.contains(&self.nodes[&self.moving[group]].process);
+                return if due { vec![Command::MovePrimary { group: group.clone(), to, live }] } else { Vec::new() };
+            }
             if let Some(to) = preferred {
                 return vec![Command::MovePrimary { group: group.clone(), to: to.id(), live }];
             }

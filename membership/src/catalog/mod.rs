@@ -9,6 +9,7 @@
 //!   `queues.rs` queues, `arguments.rs` what they may be declared with,
 //!   `streams.rs` the same for streams
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
+//! - `unclean.rs` plans under which something may be lost, and who leads then (§6.3)
 //! - `parameters.rs` runtime parameters of shovels, federation, …
 //! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it;
 //!   `groups.rs` queues that have one primary
@@ -37,6 +38,7 @@ pub mod refusal;
 mod replication;
 pub mod streams;
 pub mod topology;
+mod unclean;
 pub mod users;
 pub mod value;
 
@@ -52,6 +54,7 @@ pub use queues::Queue;
 pub use reconfigure::next_reconfiguration;
 pub use refusal::{Refusal, Resource};
 pub use topology::{Binding, Destination, Exchange, Vhost};
+pub use unclean::{Takeover, unclean_elections};
 pub use users::{Permissions, TopicPermissions, User, Verb};
 pub use value::{Arguments, Value};
 
@@ -71,6 +74,10 @@ pub struct State {
     policies: policies::Policies,
     /// The node that leads each group of queues.
     primaries: BTreeMap<Group, NodeId>,
+    /// The node that is to lead one, once it has everything.
+    moving: BTreeMap<Group, NodeId>,
+    /// How many queues were ever led by who may have lacked something (§6.3).
+    unclean: u64,
     parameters: Parameters,
     index: queues::Index,
 }

@@ -116,9 +116,7 @@ impl State {
     /// is down until an operator decides.
     fn drop_member(&mut self, gone: Member, changes: &mut Vec<Change>) {
         for id in self.index.hosted.get(&gone.node).cloned().unwrap_or_default() {
-            let held = |queue: &super::Queue| {
-                queue.assignment.isr.contains(&gone) || queue.assignment.eligible.contains(&gone)
-            };
+            let held = |queue: &super::Queue| queue.assignment.counts(&gone);
             if self.queues.get(&id).is_some_and(held) {
                 self.amend(id, changes, |_, assignment| leave_sets(assignment, |member| *member == gone));
             }
@@ -183,7 +181,8 @@ impl State {
     /// that go with the node's process anyway are not asked for.
     fn is_last_copy(&self, id: QueueId, node: NodeId) -> bool {
         self.queues.get(&id).is_some_and(|queue| {
-            let mut holders = queue.assignment.isr.iter().chain(&queue.assignment.eligible);
+            let mut holders =
+                queue.assignment.isr.iter().chain(&queue.assignment.eligible).chain(&queue.assignment.trailing);
             queue.local.is_none_or(|home| home.node != node) && holders.all(|member| member.node == node)
         })
     }
@@ -193,6 +192,7 @@ impl State {
 /// could ever lead.
 fn leave_sets(assignment: &mut Assignment, leaves: impl Fn(&Member) -> bool) {
     let stay = |set: &BTreeSet<Member>| -> BTreeSet<Member> { set.iter().filter(|m| !leaves(m)).copied().collect() };
+    assignment.trailing.retain(|member| !leaves(member));
     let mut isr = stay(&assignment.isr);
     if isr.is_empty() {
         // Below the minimum nothing was committed since these left (§1).

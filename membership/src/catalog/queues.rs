@@ -15,6 +15,7 @@ use super::command::{Change, DeclareExchange, DeclareQueue, Outcome, Owner};
 use super::refusal::{Refusal, Resource};
 use super::streams;
 use super::topology::is_reserved;
+use super::unclean::Takeover;
 use super::value::Arguments;
 use crate::placement;
 
@@ -42,6 +43,8 @@ pub struct Queue {
     pub target: Vec<NodeId>,
     /// Who leads, who is in sync.
     pub assignment: Arc<Assignment>,
+    /// The last time that it came to be led by who may have lacked something (§6.3).
+    pub takeover: Option<Takeover>,
     /// Exchanges with a binding to it.
     pub bound_to: BTreeSet<String>,
     /// The delayed-message exchange that keeps its messages here, if it is not a
@@ -304,12 +307,14 @@ impl State {
                 leader: Some(leader),
                 replicas: target.clone(),
                 isr,
-                eligible: BTreeSet::new(),
                 min_in_sync: planned_min(&plan, target.len()),
-                predecessor: None,
                 predecessor_released: true,
+                max_lag: plan.max_lag,
+                last_resort: plan.unclean_after.is_some(),
+                ..Assignment::default()
             }),
             plan,
+            takeover: None,
             target,
             bound_to: BTreeSet::new(),
             waiting_room_of: waiting_room_of.map(str::to_owned),

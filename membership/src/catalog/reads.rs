@@ -177,7 +177,7 @@ impl State {
     }
 
     /// Whether a member that may lead the queue is live.
-    fn could_lead(&self, queue: QueueId, live: &BTreeSet<Process>) -> bool {
+    pub(super) fn could_lead(&self, queue: QueueId, live: &BTreeSet<Process>) -> bool {
         self.queues.get(&queue).is_some_and(|queue| {
             let assignment = &queue.assignment;
             live.iter().any(|process| {

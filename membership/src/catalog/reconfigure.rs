@@ -66,6 +66,7 @@ impl State {
             let isr = assignment.isr.iter().filter(|member| member.node != node).copied().collect();
             set_isr(assignment, isr);
             assignment.eligible.retain(|member| member.node != node);
+            assignment.trailing.retain(|member| member.node != node);
             assignment.replicas.retain(|replica| *replica != node);
         });
         Ok(Outcome::Done)

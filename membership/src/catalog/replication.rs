@@ -11,6 +11,7 @@ use super::State;
 use super::command::{Change, Outcome};
 use super::queues::{Amended, Queue};
 use super::refusal::Refusal;
+use super::unclean;
 
 /// Who may be elected: live, registered and willing processes by node.
 pub(super) type Electable = BTreeMap<NodeId, Process>;
@@ -62,6 +63,7 @@ impl State {
         let mut assignment = Assignment::clone(&queue.assignment);
         assignment.version = assignment.version.next();
         change(queue, &mut assignment);
+        unclean::keep(queue, &mut assignment, &self.primaries, &self.moving);
         queue.assignment = Arc::new(assignment);
         self.index.amend(id, &before, queue);
         changes.push(Change::Queue(id));
@@ -82,12 +84,12 @@ impl State {
         &mut self,
         id: QueueId,
         compared: Compared,
-        isr: &BTreeSet<Member>,
+        (isr, trailing): (&BTreeSet<Member>, &BTreeSet<Member>),
         changes: &mut Vec<Change>,
     ) -> Result<Outcome, Refusal> {
         let queue = self.compared(id, compared)?;
         let assignment = &queue.assignment;
-        let fault = self.isr_fault(assignment, isr);
+        let fault = self.isr_fault(assignment, isr, trailing);
         let planned = queue.planned_min();
         let follows = assignment.predecessor.is_some_and(|predecessor| {
             // A former leader that is let in again has reported in this epoch:
@@ -100,6 +102,7 @@ impl State {
         self.amend(id, changes, |_, assignment| {
             if !refused {
                 set_isr(assignment, isr.clone());
+                assignment.trailing.clone_from(trailing);
                 set_min_in_sync(assignment, planned);
                 assignment.predecessor_released |= follows;
             }
@@ -108,14 +111,23 @@ impl State {
     }
 
     /// Why this may not become the in-sync set, if it may not (§4.3, §4.4).
-    fn isr_fault(&self, assignment: &Assignment, isr: &BTreeSet<Member>) -> Option<String> {
+    fn isr_fault(
+        &self,
+        assignment: &Assignment,
+        isr: &BTreeSet<Member>,
+        trailing: &BTreeSet<Member>,
+    ) -> Option<String> {
         let Some(leader) = assignment.leader else {
             return Some("the queue has no leader".into());
         };
         if !isr.contains(&leader.member()) {
             return Some("the leader is always in sync".into());
         }
-        let stranger = isr.difference(&assignment.isr).find(|member| {
+        if !isr.is_disjoint(trailing) {
+            return Some("whoever is in sync does not trail".into());
+        }
+        let known = |member: &&Member| assignment.isr.contains(member) || assignment.trailing.contains(member);
+        let stranger = isr.iter().chain(trailing).filter(|member| !known(member)).find(|member| {
             let current = self.nodes.get(&member.node).is_some_and(|node| node.process.member() == **member);
             !current || !assignment.replicas.contains(&member.node)
         });
@@ -168,6 +180,11 @@ impl State {
         let Some(queue) = self.queues.get(&id) else { return };
         let assignment = &queue.assignment;
         let leads = assignment.leader.is_some_and(|leader| leader.member() == gone);
+        if assignment.leader.is_some() && assignment.trailing.contains(&gone) {
+            return self.amend(id, changes, |_, assignment| {
+                assignment.trailing.remove(&gone);
+            });
+        }
         if leads || assignment.isr.len() < 2 || !assignment.isr.contains(&gone) {
             return;
         }
@@ -216,6 +233,7 @@ impl State {
                     assignment.isr.iter().filter(|m| stays && !gone.contains(m)).copied().collect();
                 isr.insert(leader.member());
                 set_isr(assignment, isr);
+                assignment.trailing.retain(|member| !gone.contains(member));
             }
         });
         chosen
@@ -225,7 +243,7 @@ impl State {
     /// that is replaced, one before it may still hold a lease, if its successor
     /// was replaced before it had waited itself: a short cut past the one must
     /// not become a short cut past the other.
-    fn fence(&self, old: &Assignment, chosen: Option<Process>, released: bool) -> (Option<Process>, bool) {
+    pub(super) fn fence(&self, old: &Assignment, chosen: Option<Process>, released: bool) -> (Option<Process>, bool) {
         if released {
             return (old.leader.or(old.predecessor), true);
         }

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use warren_replication::message::{
-    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading, SettleReason,
-    ToEntry, ToLeader,
+    Anew, ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading,
+    SettleReason, ToEntry, ToLeader,
 };
 use warren_replication::types::{
     Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session,
@@ -77,9 +77,12 @@ pub fn decode(word: wire::Word) -> Result<(QueueId, QueueWord), WordError> {
     let epoch = Epoch(word.epoch);
     let kind = word.word.ok_or(WordError("a word of unknown kind"))?;
     let decoded = match kind {
-        Kind::Append(_) | Kind::Install(_) | Kind::Durable(_) | Kind::Diverged(_) | Kind::Fenced(_) => {
-            QueueWord::Mirror(decode_mirror(epoch, kind)?)
-        }
+        Kind::Append(_)
+        | Kind::Install(_)
+        | Kind::Rebuild(_)
+        | Kind::Durable(_)
+        | Kind::Diverged(_)
+        | Kind::Fenced(_) => QueueWord::Mirror(decode_mirror(epoch, kind)?),
         Kind::Confirmed(_)
         | Kind::Refused(_)
         | Kind::Again(_)
@@ -99,17 +102,30 @@ pub fn decode(word: wire::Word) -> Result<(QueueId, QueueWord), WordError> {
 
 fn encode_mirror(word: MirrorMessage) -> (Epoch, Kind) {
     match word {
-        MirrorMessage::Append { epoch, prev, commit, entries } => {
-            let append = wire::Append { prev_epoch: prev.epoch.0, prev_index: prev.index.0, commit: commit.0, entries };
+        MirrorMessage::Append { epoch, prev, commit, unclean, entries } => {
+            let append = wire::Append {
+                prev_epoch: prev.epoch.0,
+                prev_index: prev.index.0,
+                commit: commit.0,
+                entries,
+                unclean_epoch: unclean.epoch.0,
+                unclean_index: unclean.index.0,
+            };
             (epoch, Kind::Append(append))
         }
-        MirrorMessage::Install { epoch, checkpoint } => (epoch, Kind::Install(checkpoint)),
+        MirrorMessage::Install { epoch, checkpoint, anew: None } => (epoch, Kind::Install(checkpoint)),
+        MirrorMessage::Install { epoch, checkpoint, anew: Some(anew) } => {
+            let (unclean_epoch, unclean_index) = (anew.unclean.epoch.0, anew.unclean.index.0);
+            let common = anew.common.0;
+            (epoch, Kind::Rebuild(wire::Rebuild { checkpoint, unclean_epoch, unclean_index, common }))
+        }
         MirrorMessage::Durable { epoch, index } => (epoch, Kind::Durable(index.0)),
-        MirrorMessage::Diverged { epoch, last, base, history } => {
+        MirrorMessage::Diverged { epoch, last, base, left_behind, history } => {
             let diverged = wire::Diverged {
                 last_epoch: last.epoch.0,
                 last_index: last.index.0,
                 base: base.0,
+                left_behind,
                 history: history.iter().flat_map(|position| [position.epoch.0, position.index.0]).collect(),
             };
             (epoch, Kind::Diverged(diverged))
@@ -124,9 +140,18 @@ fn decode_mirror(epoch: Epoch, kind: Kind) -> Result<MirrorMessage, WordError> {
             epoch,
             prev: position(append.prev_epoch, append.prev_index),
             commit: Index(append.commit),
+            unclean: position(append.unclean_epoch, append.unclean_index),
             entries: append.entries,
         },
-        Kind::Install(checkpoint) => MirrorMessage::Install { epoch, checkpoint },
+        Kind::Install(checkpoint) => MirrorMessage::Install { epoch, checkpoint, anew: None },
+        Kind::Rebuild(rebuild) => MirrorMessage::Install {
+            epoch,
+            checkpoint: rebuild.checkpoint,
+            anew: Some(Anew {
+                unclean: position(rebuild.unclean_epoch, rebuild.unclean_index),
+                common: Index(rebuild.common),
+            }),
+        },
         Kind::Durable(index) => MirrorMessage::Durable { epoch, index: Index(index) },
         Kind::Diverged(diverged) => {
             let (pairs, []) = diverged.history.as_chunks() else {
@@ -136,6 +161,7 @@ fn decode_mirror(epoch: Epoch, kind: Kind) -> Result<MirrorMessage, WordError> {
                 epoch,
                 last: position(diverged.last_epoch, diverged.last_index),
                 base: Index(diverged.base),
+                left_behind: diverged.left_behind,
                 history: pairs.iter().map(|[epoch, index]| position(*epoch, *index)).collect(),
             }
         }

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use warren_peer::link as wire;
 use warren_peer::words;
 use warren_replication::message::{
-    ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading, SettleReason,
-    ToEntry, ToLeader,
+    Anew, ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading,
+    SettleReason, ToEntry, ToLeader,
 };
 use warren_replication::types::{
     Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session,
@@ -124,12 +124,23 @@ fn mirror() -> impl Strategy<Value = MirrorMessage> {
     let epoch = || any::<u64>().prop_map(Epoch);
     let index = || any::<u64>().prop_map(Index);
     prop_oneof![
-        (epoch(), position(), index(), vec(bytes(50), 0..5))
-            .prop_map(|(epoch, prev, commit, entries)| MirrorMessage::Append { epoch, prev, commit, entries }),
-        (epoch(), bytes(50)).prop_map(|(epoch, checkpoint)| MirrorMessage::Install { epoch, checkpoint }),
+        (epoch(), position(), index(), position(), vec(bytes(50), 0..5)).prop_map(
+            |(epoch, prev, commit, unclean, entries)| MirrorMessage::Append { epoch, prev, commit, unclean, entries }
+        ),
+        (epoch(), bytes(50), prop::option::of((position(), index()))).prop_map(|(epoch, checkpoint, anew)| {
+            let anew = anew.map(|(unclean, common)| Anew { unclean, common });
+            MirrorMessage::Install { epoch, checkpoint, anew }
+        }),
         (epoch(), index()).prop_map(|(epoch, index)| MirrorMessage::Durable { epoch, index }),
-        (epoch(), position(), index(), vec(position(), 0..5))
-            .prop_map(|(epoch, last, base, history)| MirrorMessage::Diverged { epoch, last, base, history }),
+        (epoch(), position(), index(), any::<bool>(), vec(position(), 0..5)).prop_map(
+            |(epoch, last, base, left_behind, history)| MirrorMessage::Diverged {
+                epoch,
+                last,
+                base,
+                left_behind,
+                history
+            }
+        ),
         epoch().prop_map(|epoch| MirrorMessage::Fenced { epoch }),
     ]
 }
@@ -263,6 +274,7 @@ fn messages_are_slices_of_what_was_received() {
         epoch: Epoch(1),
         prev: Position::default(),
         commit: Index(0),
+        unclean: Position::default(),
         entries: vec![Bytes::from(vec![8; 5000])],
     };
     let turn =

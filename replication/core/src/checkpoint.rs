@@ -6,11 +6,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::ledger::Ledger;
-use crate::log::{Log, Marks, position_in};
+use crate::log::{Log, Marks, Whole, position_in};
 use crate::mutation::{self, Mutation};
-use crate::types::{Index, Offset, Position, QueueId};
+use crate::types::{Epoch, Index, Offset, Position, QueueId};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Why bytes are no checkpoint of this queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,10 @@ impl From<Malformed> for CheckpointError {
 
 /// Encodes the checkpoint of this log and ledger, at the ledger's index.
 pub(crate) fn encode(queue: QueueId, log: &Log, ledger: &Ledger) -> Bytes {
+    encode_with(queue, log, ledger, log.whole())
+}
+
+fn encode_with(queue: QueueId, log: &Log, ledger: &Ledger, whole: Whole) -> Bytes {
     let index = ledger.applied().index;
     let known = log.history().partition_point(|first| first.index <= index);
     let mut out = BytesMut::with_capacity(256);
@@ -50,6 +54,13 @@ pub(crate) fn encode(queue: QueueId, log: &Log, ledger: &Ledger) -> Bytes {
     for position in log.history().iter().take(known).skip(forgotten) {
         out.put_position(*position);
     }
+    let unclean = log.unclean().partition_point(|start| start.index <= index);
+    out.put_varint(unclean as u64);
+    for position in log.unclean().iter().take(unclean) {
+        out.put_position(*position);
+    }
+    out.put_position(whole.at);
+    out.put_varint(whole.from.0);
     log.marks().up_to(index).encode(&mut out);
     out.put_varint(log.applied_bytes());
     ledger.encode(&mut out);
@@ -60,8 +71,9 @@ pub(crate) fn encode(queue: QueueId, log: &Log, ledger: &Ledger) -> Bytes {
 
 /// Encodes what a mirror that starts anew begins with: the log's base, nothing
 /// live there, and the sessions as they are now (§5.3).
-pub(crate) fn encode_base(queue: QueueId, log: &Log, ledger: &Ledger) -> Bytes {
-    encode(queue, log, &ledger.at_base(log.base(), log.base_offset()))
+pub(crate) fn encode_base(queue: QueueId, epoch: Epoch, log: &Log, ledger: &Ledger) -> Bytes {
+    let whole = Whole { at: ledger.applied(), from: epoch };
+    encode_with(queue, log, &ledger.at_base(log.base(), log.base_offset()), whole)
 }
 
 /// A decoded checkpoint.
@@ -73,6 +85,10 @@ pub(crate) struct Checkpoint {
     pub(crate) base_offset: Offset,
     /// The first position of every epoch up to the ledger's index.
     pub(crate) history: Vec<Position>,
+    /// Those of them that are marked unclean (§6.3).
+    pub(crate) unclean: Vec<Position>,
+    /// What makes the copy a whole one; it may lie behind the ledger's index.
+    pub(crate) whole: Whole,
     /// Where offsets lie in the log, sparse.
     pub(crate) marks: Marks,
     /// Bytes of log up to the ledger's index, counted as in `marks`.
@@ -106,6 +122,17 @@ impl Checkpoint {
             }
             history.push(position);
         }
+        let count = from.count(2)?;
+        let mut unclean: Vec<Position> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let position = from.position()?;
+            let ascends = unclean.last().is_none_or(|last| last.index < position.index);
+            if !ascends || history.binary_search(&position).is_err() {
+                return Err(CheckpointError::Malformed("an unclean start that is none of an epoch"));
+            }
+            unclean.push(position);
+        }
+        let whole = Whole { at: from.position()?, from: Epoch(from.varint()?) };
         let marks = Marks::decode(&mut from)?;
         let bytes = from.varint()?;
         let ledger = Ledger::decode(&mut from)?;
@@ -125,13 +152,14 @@ impl Checkpoint {
         if marks.last_bytes() > bytes {
             return Err(CheckpointError::Malformed("marks beyond the bytes of the log"));
         }
-        Ok(Self { base, base_offset, history, marks, bytes, ledger })
+        Ok(Self { base, base_offset, history, unclean, whole, marks, bytes, ledger })
     }
 
     /// The log (empty after the checkpoint's index) and the ledger.
     pub(crate) fn open(self) -> (Log, Ledger) {
+        let epochs = (self.history, self.unclean, self.whole);
         let end = (self.ledger.applied(), self.ledger.next_offset(), self.ledger.time());
-        let log = Log::from_checkpoint(self.base, self.base_offset, self.history, self.marks, end, self.bytes);
+        let log = Log::from_checkpoint(self.base, self.base_offset, epochs, self.marks, end, self.bytes);
         (log, self.ledger)
     }
 }
@@ -144,7 +172,6 @@ mod tests {
 
     use super::*;
     use crate::log::Mark;
-    use crate::types::Epoch;
 
     fn at(epoch: u64, index: u64) -> Position {
         Position { epoch: Epoch(epoch), index: Index(index) }
@@ -157,6 +184,8 @@ mod tests {
             base: at(1, 5),
             base_offset: Offset(3),
             history: vec![at(1, 1), at(4, 7)],
+            unclean: vec![at(4, 7)],
+            whole: Whole { at: at(4, 20), from: Epoch(5) },
             marks,
             bytes: 70,
             ledger: Ledger::default().at_base(at(4, 9), Offset(12)),
@@ -182,6 +211,7 @@ mod tests {
         earlier.ledger = earlier.ledger.at_base(at(1, 5), Offset(3));
         let decoded = Checkpoint::decode(QueueId(3), &encoded(earlier)).unwrap();
         assert_eq!(decoded.history, [at(1, 1)]);
+        assert_eq!(decoded.unclean, []);
         assert_eq!(decoded.marks, Marks::default());
     }
 

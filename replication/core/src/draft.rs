@@ -32,8 +32,8 @@ impl Draft {
             && self.records.iter().all(acknowledgement)
     }
 
-    pub(crate) fn epoch_start(&mut self, leader: Process) {
-        self.records.push(Record::EpochStart { leader });
+    pub(crate) fn epoch_start(&mut self, leader: Process, unclean: bool) {
+        self.records.push(Record::EpochStart { leader, unclean });
     }
 
     pub(crate) fn publish(&mut self, session: Session, floor: u64, sequence: u64, message: Message) {

@@ -10,16 +10,32 @@ use crate::types::{Assignment, Index, Member, Moment};
 
 /// A change asked of the catalog and not seen ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ProposedIsr {
-    pub(crate) from: Arc<Assignment>,
-    pub(crate) isr: BTreeSet<Member>,
+struct Proposed {
+    from: Arc<Assignment>,
+    wanted: Members,
     sent: Moment,
+}
+
+/// The sets that a leader keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Members {
+    /// In sync.
+    pub(crate) isr: BTreeSet<Member>,
+    /// Trailing by no more than `max-lag`.
+    pub(crate) trailing: BTreeSet<Member>,
+}
+
+impl Proposed {
+    fn action(&self) -> Action {
+        let Members { isr, trailing } = self.wanted.clone();
+        Action::ProposeIsr { from: Arc::clone(&self.from), isr, trailing }
+    }
 }
 
 /// The leader's part of keeping the in-sync set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct InSync {
-    proposal: Option<ProposedIsr>,
+    proposal: Option<Proposed>,
     /// A mirror that commits wait for although it is not proposed yet: it is so
     /// near that under steady load it would otherwise chase the commit index
     /// for ever. Until when it may take.
@@ -32,11 +48,20 @@ impl InSync {
     /// The members whose durable index a commit waits for: the *maximal* set
     /// (§4.3), and whoever is joining.
     pub(crate) fn maximal<'a>(&'a self, assignment: &'a Assignment) -> impl Iterator<Item = Member> + 'a {
-        let proposed = self.proposal.as_ref().map(|proposal| &proposal.isr);
+        let proposed = self.proposal.as_ref().map(|proposal| &proposal.wanted.isr);
         let shrunk = proposed.filter(|_| mutation::on(Mutation::ShrinkAtOnce));
         let added = proposed.filter(|_| !mutation::on(Mutation::AddLate));
         let kept = assignment.isr.iter().filter(move |member| shrunk.is_none_or(|isr| isr.contains(member)));
         kept.chain(added.into_iter().flatten()).copied().chain(self.joining())
+    }
+
+    /// The members that a commit may run ahead of, by `max-lag` (§4.2): by the
+    /// same rule.
+    pub(crate) fn maximal_trailing<'a>(&'a self, assignment: &'a Assignment) -> impl Iterator<Item = Member> + 'a {
+        let proposed = self.proposal.as_ref().map(|proposal| &proposal.wanted.trailing);
+        let shrunk = proposed.filter(|_| mutation::on(Mutation::ShrinkAtOnce));
+        let kept = assignment.trailing.iter().filter(move |member| shrunk.is_none_or(|set| set.contains(member)));
+        kept.chain(proposed.into_iter().flatten()).copied()
     }
 
     /// §4.3 †: a proposal ends only when a state with a higher (epoch, version)
@@ -63,22 +88,23 @@ impl InSync {
     pub(crate) fn propose(
         &mut self,
         assignment: &Arc<Assignment>,
-        wanted: BTreeSet<Member>,
+        wanted: Members,
         now: Moment,
         out: &mut Vec<Action>,
     ) {
-        if self.proposal.is_none() && wanted != assignment.isr {
-            if self.joining.is_some_and(|(member, _)| wanted.contains(&member)) {
+        if self.proposal.is_none() && (wanted.isr != assignment.isr || wanted.trailing != assignment.trailing) {
+            if self.joining.is_some_and(|(member, _)| wanted.isr.contains(&member)) {
                 self.joining = None;
             }
-            out.push(Action::ProposeIsr { from: Arc::clone(assignment), isr: wanted.clone() });
-            self.proposal = Some(ProposedIsr { from: Arc::clone(assignment), isr: wanted, sent: now });
+            let proposal = Proposed { from: Arc::clone(assignment), wanted, sent: now };
+            out.push(proposal.action());
+            self.proposal = Some(proposal);
         }
     }
 
     /// Repeats the proposal in flight (§4.3: no silence and no error ends it).
     pub(crate) fn on_tick(&mut self, settings: &Settings, now: Moment, out: &mut Vec<Action>) {
-        let asked = |proposal: &ProposedIsr| now.micros_since(proposal.sent) >= settings.proposal_retry;
+        let asked = |proposal: &Proposed| now.micros_since(proposal.sent) >= settings.proposal_retry;
         if mutation::on(Mutation::ForgetProposal) && self.proposal.as_ref().is_some_and(asked) {
             self.proposal = None;
         }
@@ -86,7 +112,7 @@ impl InSync {
             && now.micros_since(proposal.sent) >= settings.proposal_retry
         {
             proposal.sent = now;
-            out.push(Action::ProposeIsr { from: Arc::clone(&proposal.from), isr: proposal.isr.clone() });
+            out.push(proposal.action());
         }
         if self.joining.is_some_and(|(_, until)| now >= until) {
             self.joining = None;

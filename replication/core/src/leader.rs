@@ -1,13 +1,13 @@
 //! A leader's side (§4): append, feed the mirrors, commit what the slowest of
 //! the maximal in-sync set has on disk, keep that set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::draft::Draft;
-use crate::isr::{InSync, Stamps};
+use crate::isr::{InSync, Members, Stamps};
 use crate::keys::Keys;
 use crate::message::Message;
 use crate::mutation::{self, Mutation};
@@ -17,7 +17,8 @@ use crate::record::{self, Entry, Record};
 use crate::replica::{MirrorState, MirrorStatus};
 use crate::session::{Sequence, SessionTable};
 use crate::step::{Action, Origin, Proposal, Terms};
-use crate::types::{Assignment, Epoch, Index, Member, Moment, NodeId, Offset, Position, Process, Session};
+use crate::trail::Trail;
+use crate::types::{Assignment, Epoch, Index, Lag, Member, Moment, NodeId, Offset, Position, Process, Session};
 
 /// The leader of one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +34,13 @@ pub(crate) struct Leader {
     mirrors: BTreeMap<NodeId, Progress>,
     in_sync: InSync,
     stamps: Stamps,
+    /// Kept under `max-lag` only.
+    trail: Trail,
 }
+
+/// Offsets that an unclean leader leaves out: more than any log that it may lack
+/// has given out beyond its own (§6.3).
+const GAP: u64 = 1 << 32;
 
 impl Terms {
     /// Whether there is no room for a message: whether it is to be kept then.
@@ -104,10 +111,17 @@ impl Leader {
             mirrors: BTreeMap::new(),
             in_sync: InSync::default(),
             stamps: Stamps::default(),
+            trail: Trail::default(),
         };
         out.push(Action::Leading);
         leader.adopt(own, now, out);
-        leader.draft.epoch_start(own.me);
+        // The one that was elected so may have ended before it said so in its log.
+        let said = own.log.last_unclean().epoch;
+        let unclean = own.assignment.as_ref().is_some_and(|assignment| assignment.unclean > said);
+        if unclean && !mutation::on(Mutation::NoGap) {
+            own.log.leave_gap(GAP);
+        }
+        leader.draft.epoch_start(own.me, unclean && !mutation::on(Mutation::UnmarkedStart));
         leader.seal(own, now, out);
         leader
     }
@@ -126,11 +140,13 @@ impl Leader {
     fn adopt(&mut self, own: &Own, now: Moment, out: &mut Vec<Action>) {
         let Some(assignment) = own.assignment.as_deref() else { return };
         let wanted = |node: &NodeId| {
+            let counts = |set: &BTreeSet<Member>| set.iter().any(|member| member.node == *node);
             *node != own.me.node
-                && (assignment.replicas.contains(node) || assignment.isr.iter().any(|member| member.node == *node))
+                && (assignment.replicas.contains(node) || counts(&assignment.isr) || counts(&assignment.trailing))
         };
         self.mirrors.retain(|node, _| wanted(node));
-        let nodes = assignment.replicas.iter().copied().chain(assignment.isr.iter().map(|member| member.node));
+        let members = assignment.isr.iter().chain(&assignment.trailing).map(|member| member.node);
+        let nodes = assignment.replicas.iter().copied().chain(members);
         for node in nodes.filter(wanted) {
             let last = own.log.last().index;
             self.mirrors.entry(node).or_insert_with(|| Progress::new(node, last, now));
@@ -256,6 +272,9 @@ impl Leader {
         let bytes = Entry::encode(position, first_offset, time, &records, &messages);
         let expiring = messages.iter().any(Message::has_expiration);
         let entry = Entry { position, first_offset, time, messages: messages.len() as u32, expiring, records };
+        if own.assignment.as_ref().is_some_and(|assignment| assignment.max_lag.is_some()) {
+            self.trail.push(position.index, entry.messages, bytes.len(), now);
+        }
         own.store_epoch(now, out);
         own.append(now, vec![(entry, bytes)], out);
         self.stamps.push(position.index, now, own.settings.mirror_timeout);
@@ -290,8 +309,11 @@ impl Leader {
         mirror.on_durable(now, index);
         mirror.feed(own, now, out);
         self.commit(own, now, out);
-        let outside = own.assignment.as_ref().is_some_and(|assignment| !assignment.isr.contains(&from.member()));
-        if outside {
+        let settled = own.assignment.as_ref().is_none_or(|assignment| {
+            let member = from.member();
+            if assignment.max_lag.is_some() { &assignment.trailing } else { &assignment.isr }.contains(&member)
+        });
+        if !settled {
             self.review(own, now, out);
         }
     }
@@ -301,7 +323,8 @@ impl Leader {
         own: &Own,
         now: Moment,
         from: Process,
-        (epoch, last, history): (Epoch, Position, &[Position]),
+        epoch: Epoch,
+        told: (Position, bool, &[Position]),
         out: &mut Vec<Action>,
     ) {
         if epoch != own.known {
@@ -309,7 +332,7 @@ impl Leader {
         }
         let Some(mirror) = self.mirrors.get_mut(&from.node) else { return };
         if mirror.admit(from, now) {
-            mirror.on_diverged(own, now, last, history, out);
+            mirror.on_diverged(own, now, told, out);
         }
     }
 
@@ -383,6 +406,9 @@ impl Leader {
                     commit = commit.min(self.durable_of(member));
                 }
             }
+            for member in self.in_sync.maximal_trailing(&assignment) {
+                commit = commit.min(self.reach_of(member, assignment.max_lag.as_ref()));
+            }
         }
         if commit > own.ledger.applied().index {
             if !self.keys.is_empty() {
@@ -396,8 +422,25 @@ impl Leader {
             }
             own.apply(commit, Some(out));
         }
+        if let Some(max_lag) = &assignment.max_lag {
+            match self.in_sync.maximal_trailing(&assignment).map(|member| self.durable_of(member)).min() {
+                Some(least) => self.trail.forget(least),
+                None => self.trail.keep_within(commit, max_lag),
+            }
+        }
         let hold = self.mirrors.values().map(|mirror| mirror.hold(now)).min();
         own.checkpoint(now, hold.unwrap_or(Index(u64::MAX)), out);
+    }
+
+    /// Up to here commits may run ahead of a trailing member (§4.2). Without
+    /// `max-lag` they do not: it is on its way into the in-sync set.
+    fn reach_of(&self, member: Member, max_lag: Option<&Lag>) -> Index {
+        let durable = self.durable_of(member);
+        match max_lag {
+            Some(_) if mutation::on(Mutation::IgnoreLag) => Index(u64::MAX),
+            Some(max_lag) => self.trail.reach(durable, max_lag),
+            None => durable,
+        }
     }
 
     /// What this disk has reported in this epoch (§1), 0 before it has.
@@ -414,36 +457,60 @@ impl Leader {
         }
     }
 
-    /// Who should be in the in-sync set (§4.4).
+    /// Who should be in the in-sync set, or trail (§4.4).
     fn review(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
         let Some(assignment) = own.assignment.clone() else { return };
-        let mut wanted = assignment.isr.clone();
+        let mut wanted = Members { isr: assignment.isr.clone(), trailing: assignment.trailing.clone() };
         for mirror in self.mirrors.values() {
             let settings = &own.settings;
             let timeout = if mirror.linked { settings.mirror_timeout } else { settings.link_timeout };
-            let overdue = self.behind(mirror, own, now) >= timeout.min(settings.mirror_timeout);
+            let timeout = timeout.min(settings.mirror_timeout);
+            let behind = self.behind(mirror, own, now);
             let member = mirror.member();
             // A disk that was replaced is not the one that is in sync.
-            wanted.retain(|m| m.node != mirror.node || (!overdue && member.is_none_or(|now_there| now_there == *m)));
+            let gone = |m: &Member| m.node == mirror.node && member.is_some_and(|now_there| now_there != *m);
+            let overdue = behind >= timeout;
+            wanted.isr.retain(|m| !gone(m) && (m.node != mirror.node || !overdue));
+            // One that trails may be behind for as long as it goes on.
+            let stuck = behind.min(now.micros_since(mirror.advanced)) >= timeout;
+            wanted.trailing.retain(|m| !gone(m) && (m.node != mirror.node || !stuck));
             let Some(member) = member else { continue };
-            if overdue || !mirror.linked || assignment.isr.contains(&member) {
-                continue;
-            }
-            if !assignment.replicas.contains(&mirror.node) {
+            if !mirror.linked || assignment.isr.contains(&member) || !assignment.replicas.contains(&mirror.node) {
                 continue;
             }
             let takeover = if mutation::on(Mutation::JoinBelowTakeover) { Index(0) } else { self.takeover };
-            let needed = own.ledger.applied().index.max(takeover);
+            let commit = own.ledger.applied().index;
+            if let Some(max_lag) = &assignment.max_lag {
+                let near = mirror
+                    .durable
+                    .is_some_and(|durable| durable >= takeover && self.trail.reach(durable, max_lag) >= commit);
+                if near && !stuck {
+                    wanted.trailing.insert(member);
+                }
+                continue;
+            }
+            if overdue {
+                continue;
+            }
+            let needed = commit.max(takeover);
             if mutation::on(Mutation::AddToIsrEarly) || mirror.durable.is_some_and(|durable| durable >= needed) {
-                wanted.insert(member);
+                wanted.isr.insert(member);
             } else if mirror.durable.is_some_and(|durable| durable >= self.takeover)
                 && mirror.phase == Phase::Streaming
-                && self.behind(mirror, own, now) < settings.mirror_timeout / 4
+                && behind < settings.mirror_timeout / 4
                 && self.in_sync.is_idle()
             {
                 self.in_sync.join(member, settings, now);
             }
         }
+        if assignment.max_lag.is_some() {
+            // Whoever was in sync trails from now on; the leader alone does not.
+            let me = own.me.member();
+            let others = wanted.isr.iter().copied().filter(|member| *member != me);
+            wanted.trailing.extend(others);
+            wanted.isr.retain(|member| *member == me);
+        }
+        wanted.trailing.retain(|member| !wanted.isr.contains(member));
         self.in_sync.propose(&assignment, wanted, now, out);
     }
 
@@ -457,6 +524,8 @@ impl Leader {
 
     pub(crate) fn statuses(&self, own: &Own, now: Moment) -> Vec<MirrorStatus> {
         let isr = own.assignment.as_ref().map(|assignment: &Arc<Assignment>| &assignment.isr);
+        let trails =
+            |member: &Member| own.assignment.as_ref().is_some_and(|assignment| assignment.trailing.contains(member));
         let last = own.log.last().index;
         let statuses = self.mirrors.values().map(|mirror| MirrorStatus {
             node: mirror.node,
@@ -474,6 +543,10 @@ impl Leader {
                 Phase::Streaming => MirrorState::CatchingUp,
             },
             behind: self.behind(mirror, own, now),
+            lag: mirror
+                .member()
+                .filter(|member| trails(member))
+                .map(|_| self.trail.lag(mirror.durable.unwrap_or_default(), own.ledger.applied().index, now)),
         });
         statuses.collect()
     }

@@ -183,7 +183,12 @@ impl Ledger {
                 }
                 Record::Horizon(offset) => self.horizon = self.horizon.max(*offset),
                 Record::EndSession(session) => self.sessions.end(session),
-                Record::EpochStart { .. } => {}
+                Record::EpochStart { unclean, .. } => {
+                    if *unclean {
+                        // The horizon that stood may be among what is missing.
+                        self.horizon = self.horizon.max(entry.first_offset);
+                    }
+                }
             }
         }
         if let Some(told) = told {

@@ -35,6 +35,7 @@ pub mod settings;
 #[cfg(test)]
 mod sim;
 pub mod step;
+mod trail;
 pub mod types;
 
 pub use checkpoint::CheckpointError;

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::record::{self, Entry};
-use crate::types::{Index, Offset, Position};
+use crate::types::{Epoch, Index, Offset, Position};
 
 /// An entry that is not applied yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,16 @@ impl Pending {
     }
 }
 
+/// What a copy that started anew has to reach (§5.3): its sessions were those of
+/// another log further on. All 0 if it was made of nothing but its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Whole {
+    /// With this entry it is whole.
+    pub(crate) at: Position,
+    /// The epoch of the leader that it came from.
+    pub(crate) from: Epoch,
+}
+
 /// A log from its base (exclusive) to its last entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Log {
@@ -62,6 +72,9 @@ pub(crate) struct Log {
     applied_bytes: u64,
     /// The first position of each epoch that has entries, from index 1 on.
     history: Vec<Position>,
+    /// Those of them whose leader may have lacked what was committed (§6.3).
+    unclean: Vec<Position>,
+    whole: Whole,
     marks: Marks,
     /// Unapplied entries, dense up to `last`.
     pending: VecDeque<Pending>,
@@ -77,13 +90,26 @@ impl Log {
     pub(crate) fn from_checkpoint(
         base: Position,
         base_offset: Offset,
-        history: Vec<Position>,
+        (history, unclean, whole): (Vec<Position>, Vec<Position>, Whole),
         marks: Marks,
         (last, next_offset, time): (Position, Offset, u64),
         bytes: u64,
     ) -> Self {
         let (applied_bytes, default) = (bytes, Self::default());
-        Self { base, base_offset, last, next_offset, time, bytes, applied_bytes, history, marks, ..default }
+        Self {
+            base,
+            base_offset,
+            last,
+            next_offset,
+            time,
+            bytes,
+            applied_bytes,
+            history,
+            unclean,
+            whole,
+            marks,
+            ..default
+        }
     }
 
     pub(crate) fn base(&self) -> Position {
@@ -115,6 +141,30 @@ impl Log {
 
     pub(crate) fn history(&self) -> &[Position] {
         &self.history
+    }
+
+    /// The starts of epochs that are marked unclean, oldest first.
+    pub(crate) fn unclean(&self) -> &[Position] {
+        &self.unclean
+    }
+
+    /// The last of them, 0 if there is none.
+    pub(crate) fn last_unclean(&self) -> Position {
+        self.unclean.last().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn whole(&self) -> Whole {
+        self.whole
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.holds(self.whole.at)
+    }
+
+    /// Leaves a gap in the offsets: numbers that another log may have given to
+    /// messages that are missing here (§6.3).
+    pub(crate) fn leave_gap(&mut self, offsets: u64) {
+        self.next_offset = Offset(self.next_offset.0.saturating_add(offsets));
     }
 
     pub(crate) fn marks(&self) -> &Marks {
@@ -157,14 +207,17 @@ impl Log {
         if self.history.last().is_none_or(|last| last.epoch < entry.position.epoch) {
             self.history.push(entry.position);
         }
+        if entry.is_unclean_start() {
+            self.unclean.push(entry.position);
+        }
         self.last = entry.position;
         self.time = self.time.max(entry.time);
         if entry.messages > 0 {
             // By its own time, not the log's: that may be of an entry since truncated.
             let (offset, index) = (entry.first_offset, entry.position.index);
             self.marks.push(Mark { offset, index, bytes: self.bytes, time: entry.time });
-            self.next_offset = self.next_offset.max(Offset(entry.offsets().end));
         }
+        self.next_offset = self.next_offset.max(Offset(entry.offsets().end));
         self.grown_bytes += bytes.len() as u64;
         self.grown_entries += 1;
         self.held += bytes.len();
@@ -182,6 +235,9 @@ impl Log {
         self.dropped = self.dropped.min(self.pending.len());
         while self.history.last().is_some_and(|first| first.index >= from) {
             self.history.pop();
+        }
+        while self.unclean.last().is_some_and(|start| start.index >= from) {
+            self.unclean.pop();
         }
         self.last = match from.0.saturating_sub(1) {
             0 => Position::default(),
@@ -521,7 +577,14 @@ mod tests {
         let marks = Marks::decode(&mut Reader::new(&out)).unwrap_or_default();
         let end = (at(1, 3), Offset(40), 1_000);
         let history = log.history().to_vec();
-        let mut again = Log::from_checkpoint(Position::default(), Offset(0), history, marks, end, log.applied_bytes());
+        let mut again = Log::from_checkpoint(
+            Position::default(),
+            Offset(0),
+            (history, Vec::new(), Whole::default()),
+            marks,
+            end,
+            log.applied_bytes(),
+        );
         for index in 4..=5 {
             again.push(entry(index), Bytes::from(vec![0; 100]));
         }

@@ -47,6 +47,9 @@ pub enum MirrorMessage {
         prev: Position,
         /// The leader's commit index.
         commit: Index,
+        /// The last start of an epoch in the leader's log that is marked unclean,
+        /// 0 if there is none (§5.2).
+        unclean: Position,
         /// Encoded entries, dense from `prev.index + 1`, stored byte for byte.
         entries: Vec<Bytes>,
     },
@@ -57,6 +60,9 @@ pub enum MirrorMessage {
         epoch: Epoch,
         /// An encoded checkpoint: the state on which the log from its base follows.
         checkpoint: Bytes,
+        /// An unclean election lies behind what we have in common: even what you
+        /// have applied makes room, and is put aside (§5.2).
+        anew: Option<Anew>,
     },
     /// Mirror to leader: everything up to here matches your log and survives
     /// power loss (§1, durable index).
@@ -74,6 +80,9 @@ pub enum MirrorMessage {
         last: Position,
         /// The index before the first entry that the mirror's log holds.
         base: Index,
+        /// An unclean election has left what I have applied behind: I can only
+        /// start anew (§5.2).
+        left_behind: bool,
         /// The first index of each epoch in the mirror's log, oldest first.
         history: Vec<Position>,
     },
@@ -82,6 +91,15 @@ pub enum MirrorMessage {
         /// That epoch.
         epoch: Epoch,
     },
+}
+
+/// Why even what is applied makes room (§5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Anew {
+    /// The last unclean start of an epoch in the leader's log.
+    pub unclean: Position,
+    /// The last entry that both have.
+    pub common: Index,
 }
 
 /// How a consumer wants its messages.

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use crate::checkpoint::Checkpoint;
-use crate::message::MirrorMessage;
+use crate::message::{Anew, MirrorMessage};
 use crate::mutation::{self, Mutation};
 use crate::own::Own;
 use crate::record::{self, Entry};
@@ -25,6 +25,9 @@ pub(crate) struct Mirror {
     reported: Option<Index>,
     /// The leader waits for an answer even if there is nothing new.
     owed: bool,
+    /// The leader's log parts from what is applied here, across an unclean
+    /// election (§5.2).
+    left_behind: bool,
 }
 
 /// The entries of one append message.
@@ -32,7 +35,17 @@ pub(crate) struct Append {
     pub(crate) epoch: Epoch,
     pub(crate) prev: Position,
     pub(crate) commit: Index,
+    pub(crate) unclean: Position,
     pub(crate) entries: Vec<Bytes>,
+}
+
+/// Whether what is derived from the log here reaches behind the start of an
+/// unclean epoch that is not in the log (§5.2).
+fn is_left_behind(own: &Own, unclean: Position) -> bool {
+    let applied = own.ledger.applied();
+    let parted = applied.index >= unclean.index && applied.epoch < unclean.epoch;
+    // Of a copy that is being made: it may hold what the next leader lacks.
+    parted || (!own.log.is_whole() && own.log.whole().from < unclean.epoch)
 }
 
 /// A broken promise, in words for the operator (§5.2).
@@ -57,14 +70,18 @@ impl Mirror {
         out: &mut Vec<Action>,
     ) -> Result<(), Broken> {
         self.leader = Some(from);
-        let Append { epoch, prev, commit, entries } = append;
+        let Append { epoch, prev, commit, unclean, entries } = append;
         if mutation::on(Mutation::TruncateToCommit) && self.matched == Index(0) {
             let from = own.ledger.applied().index.next();
             if from <= own.log.last().index {
-                own.truncate(now, from, out);
+                own.truncate(now, from, false, out);
             }
         }
-        if !own.log.holds(prev) {
+        // §5.2: something else is applied here where the leader's log, or one
+        // before it, began anew without it. Nothing of this log is reported.
+        let applied = own.ledger.applied().index;
+        self.left_behind |= is_left_behind(own, unclean);
+        if self.left_behind || !own.log.holds(prev) {
             self.say_diverged(own, out);
             if mutation::on(Mutation::CountOldDurable) {
                 self.settle(own, now, out);
@@ -95,7 +112,12 @@ impl Mirror {
                     end = position;
                     continue;
                 }
-                if position.index <= own.ledger.applied().index {
+                if position.index <= applied && position.index < unclean.index {
+                    self.left_behind = true;
+                    self.say_diverged(own, out);
+                    return Ok(());
+                }
+                if position.index <= applied {
                     return Err(Broken(format!(
                         "the leader of epoch {epoch} has another entry at index {}, which is committed here",
                         position.index
@@ -108,7 +130,7 @@ impl Mirror {
         }
         own.store_epoch(now, out);
         if let Some(from) = cut {
-            own.truncate(now, from, out);
+            own.truncate(now, from, from <= unclean.index, out);
         }
         // What is new is answered once it is on disk, anything else at once.
         if fresh.is_empty() {
@@ -126,14 +148,14 @@ impl Mirror {
     }
 
     /// §5.3: only a replica outside in-sync and eligible set replaces its copy,
-    /// and only if it lacks the base: a late duplicate must not undo what was
-    /// reported since.
+    /// and only if it lacks the base, or was left behind by an unclean election: a
+    /// late duplicate must not undo what was reported since.
     pub(crate) fn on_install(
         &mut self,
         own: &mut Own,
         now: Moment,
         from: NodeId,
-        bytes: Bytes,
+        (bytes, anew): (Bytes, Option<Anew>),
         out: &mut Vec<Action>,
     ) -> Result<(), Broken> {
         self.leader = Some(from);
@@ -144,7 +166,8 @@ impl Mirror {
         let base = checkpoint.base;
         let careless = mutation::on(Mutation::InstallInSync);
         let again = mutation::on(Mutation::InstallTwice);
-        if own.log.holds(base) && !careless && !again {
+        let left_behind = anew.is_some_and(|anew| self.left_behind || is_left_behind(own, anew.unclean));
+        if own.log.holds(base) && !left_behind && !careless && !again {
             own.store_epoch(now, out);
             self.matched = self.matched.max(base.index);
             self.owed = true;
@@ -153,20 +176,18 @@ impl Mirror {
         }
         // An assignment that lags may still name this replica; it is obeyed
         // until the applied catalog says otherwise, and the leader asks again.
-        let counted = own.assignment.as_ref().is_none_or(|assignment| {
-            let member = own.me.member();
-            assignment.isr.contains(&member) || assignment.eligible.contains(&member)
-        });
+        let counted = own.assignment.as_ref().is_none_or(|assignment| assignment.counts(&own.me.member()));
         if counted && !careless {
             return Ok(());
         }
-        if base.index <= own.ledger.applied().index && !careless && !again {
+        if base.index <= own.ledger.applied().index && anew.is_none() && !careless && !again {
             return Err(Broken(format!(
                 "the leader's log begins with {base:?}, which is not in what is committed here"
             )));
         }
         own.store_epoch(now, out);
-        own.install(now, bytes, checkpoint, out);
+        own.install(now, (bytes, checkpoint), anew.map(|anew| anew.common.next()), out);
+        self.left_behind = false;
         self.matched = base.index;
         self.reported = None;
         self.owed = true;
@@ -208,6 +229,7 @@ impl Mirror {
             epoch: own.known,
             last: own.log.last(),
             base: own.log.base().index,
+            left_behind: self.left_behind,
             history: own.log.history().to_vec(),
         };
         out.push(Action::Send { to: leader, message });

@@ -59,6 +59,9 @@ rules! {
     InstallTwice "§5.3" "a late install undoes what was reported since",
     InstallWithoutSessions "§5.3" "a mirror starts anew without the session table",
     CutHistory "§3" "a checkpoint keeps the last epoch of the history only",
+    IgnoreLag "§4.2" "commit further ahead of a trailing mirror than `max-lag` allows",
+    NoGap "§6.3" "an unclean leader gives out the offsets again that what is missing may have had",
+    UnmarkedStart "§6.3" "an unclean leader does not mark the start of its epoch",
     CountAnyReturn "§3" "a return counts whatever count it names",
     SettleTwice "§3" "a settle of what is no longer live is told as one that counted",
 }

@@ -92,11 +92,13 @@ impl Own {
     }
 
     /// Drops the entries from here on; they are all unapplied (§5.2).
-    pub(crate) fn truncate(&mut self, now: Moment, from: Index, out: &mut Vec<Action>) {
+    /// `aside`: some of it may have been confirmed, by a log that an unclean
+    /// election left behind.
+    pub(crate) fn truncate(&mut self, now: Moment, from: Index, aside: bool, out: &mut Vec<Action>) {
         self.log.truncate(from, self.ledger.next_offset());
         self.disk.clip(Index(from.0.saturating_sub(1)));
         if !mutation::on(Mutation::KeepDivergedTail) {
-            self.write(now, Write::Truncate { from }, out);
+            self.write(now, Write::Truncate { from, aside }, out);
         }
         if !mutation::on(Mutation::ReportBeforeTruncated) {
             self.disk.bar();
@@ -104,10 +106,16 @@ impl Own {
     }
 
     /// Starts anew from a checkpoint at its base (§5.3).
-    pub(crate) fn install(&mut self, now: Moment, bytes: Bytes, checkpoint: Checkpoint, out: &mut Vec<Action>) {
+    pub(crate) fn install(
+        &mut self,
+        now: Moment,
+        (bytes, checkpoint): (Bytes, Checkpoint),
+        aside: Option<Index>,
+        out: &mut Vec<Action>,
+    ) {
         (self.log, self.ledger) = checkpoint.open();
         self.disk.clip(Index(0));
-        self.write(now, Write::Install { checkpoint: bytes }, out);
+        self.write(now, Write::Install { checkpoint: bytes, aside }, out);
         self.disk.bar();
     }
 

@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::Lag;
+
 mod definition;
 mod limits;
 mod link;
@@ -79,7 +81,7 @@ impl Mode {
     }
 }
 
-/// `primary-backup = { nodes, min-in-sync, fail-back, clients }`.
+/// `primary-backup = { nodes, replication, max-lag, min-in-sync, fail-back, clients, unclean }`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PrimaryBackup {
     /// By name, preferred primary first.
@@ -90,6 +92,10 @@ pub struct PrimaryBackup {
     pub fail_back: FailBack,
     /// Whom backups serve.
     pub clients: Clients,
+    /// By how much backups may trail what is confirmed; `None`: not at all.
+    pub max_lag: Option<Lag>,
+    /// As [`Plan::unclean_after`].
+    pub unclean_after: Option<u64>,
 }
 
 /// What happens when a node before the present primary is back and in sync.
@@ -112,7 +118,7 @@ pub enum Clients {
     Any,
 }
 
-/// `mirror = { replicas, min-in-sync, leaders }`.
+/// `mirror = { replicas, min-in-sync, leaders, unclean }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mirror {
     /// Where.
@@ -121,6 +127,8 @@ pub struct Mirror {
     pub min_in_sync: MinInSync,
     /// Who leads.
     pub leaders: Leaders,
+    /// As [`Plan::unclean_after`].
+    pub unclean_after: Option<u64>,
 }
 
 /// How many replicas, or which.
@@ -190,6 +198,12 @@ pub struct Plan {
     pub leaders: Leaders,
     /// The queues that are led by one node all together, if it is one of them.
     pub group: Option<Group>,
+    /// By how much replicas may trail what is confirmed (§4.2); `None`: a confirm
+    /// waits for every one that is in sync.
+    pub max_lag: Option<Lag>,
+    /// Milliseconds without a leader after which any replica may lead, whatever
+    /// it lacks (§6.3); `None`: never.
+    pub unclean_after: Option<u64>,
     /// What it keeps, and for how long.
     pub limits: Limits,
 }
@@ -224,6 +238,7 @@ impl Policy {
                 placement: Placement::Mirrored(mirror.replicas.clone()),
                 min_in_sync: mirror.min_in_sync,
                 leaders: mirror.leaders,
+                unclean_after: mirror.unclean_after,
                 ..plan
             },
             Some(Mode::PrimaryBackup(settings)) => Plan {
@@ -231,6 +246,8 @@ impl Policy {
                 min_in_sync: settings.min_in_sync,
                 leaders: Leaders::Primary,
                 group: Some(self.group()),
+                max_lag: settings.max_lag,
+                unclean_after: settings.unclean_after,
                 ..plan
             },
         }
@@ -270,6 +287,8 @@ impl Plan {
             min_in_sync: mirror.min_in_sync,
             leaders: if lasting { mirror.leaders } else { Leaders::ClientLocal },
             group: None,
+            max_lag: None,
+            unclean_after: None,
             limits: Limits::default(),
         }
     }
@@ -297,9 +316,18 @@ impl Plan {
                 .to_owned(),
             Placement::Mirrored(replicas) if self.group.is_some() => format!(
                 "the queue is kept on {replicas}. The first of them leads it, together with all other queues of \
-                 the policy; if it fails, the next one that is in sync takes them over. A confirm means: on the disk \
-                 of every node that is in sync, of which there are at least {}.",
-                self.min_in_sync,
+                 the policy; if it fails, the next one {} takes them over. A confirm means: {}",
+                if self.max_lag.is_some() { "that trails within the limit" } else { "that is in sync" },
+                match &self.max_lag {
+                    None => format!(
+                        "on the disk of every node that is in sync, of which there are at least {}.",
+                        self.min_in_sync
+                    ),
+                    Some(max_lag) => format!(
+                        "on the primary's disk, and no backup trails by more than {max_lag}: so much may be lost \
+                         with the primary. At the limit confirms wait for the backup."
+                    ),
+                },
             ),
             Placement::Mirrored(replicas) => format!(
                 "the queue is mirrored on {replicas}; {}. A confirm means: on the disk of every in-sync mirror, \
@@ -312,9 +340,38 @@ impl Plan {
                 self.min_in_sync,
             ),
         };
+        let unclean = self.unclean_after.map_or_else(String::new, |after| {
+            format!(
+                " If none that has everything comes back within {}, any replica leads, and what it lacks is lost.",
+                Span(after)
+            )
+        });
         let limits: Vec<String> = self.limits.listed().iter().map(|(key, value)| format!("{key} {value}")).collect();
         let limits = if limits.is_empty() { String::new() } else { format!(" Limits: {}.", limits.join(", ")) };
-        format!("{origin}: {body}{limits}")
+        format!("{origin}: {body}{unclean}{limits}")
+    }
+}
+
+/// Milliseconds, for people.
+struct Span(u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_multiple_of(1_000) { write!(f, "{} s", self.0 / 1_000) } else { write!(f, "{} ms", self.0) }
+    }
+}
+
+/// The bounds that there are; as much as there is of them, of what was measured.
+impl fmt::Display for Lag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bound = |n: u64| (n < u64::MAX).then_some(n);
+        let parts = [
+            bound(self.messages).map(|n| format!("{n} messages")),
+            bound(self.bytes).map(|n| format!("{n} bytes")),
+            bound(self.micros).map(|n| Span(n / 1_000).to_string()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(" or "))
     }
 }
 

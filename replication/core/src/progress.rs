@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::checkpoint;
-use crate::message::MirrorMessage;
+use crate::message::{Anew, MirrorMessage};
 use crate::own::Own;
 use crate::step::Action;
 use crate::types::{Index, Member, Moment, NodeId, Position, Process};
@@ -44,6 +44,12 @@ pub(crate) struct Progress {
     reading: Option<Index>,
     /// When something was last sent that wants an answer, or an answer came.
     asked: Moment,
+    /// When more was last reported durable than before.
+    pub(crate) advanced: Moment,
+    /// The last entry that both logs have, as of its last answer that they part.
+    common: Index,
+    /// An unclean election has left it behind: it can only start anew (§5.2).
+    left_behind: bool,
     /// The commit index last sent along.
     told: Index,
     /// The log is kept for this mirror until then (§5.3).
@@ -66,6 +72,9 @@ impl Progress {
             in_flight_bytes: 0,
             reading: None,
             asked: now,
+            advanced: now,
+            common: Index(0),
+            left_behind: false,
             told: Index(0),
             kept_until: Moment(0),
         }
@@ -93,6 +102,7 @@ impl Progress {
         if self.process != Some(process) {
             // §1: what another process reported is not this one's word.
             self.durable = None;
+            self.left_behind = false;
             self.process = Some(process);
         }
         self.asked = now;
@@ -122,7 +132,10 @@ impl Progress {
     }
 
     pub(crate) fn on_durable(&mut self, now: Moment, index: Index) {
-        self.durable = Some(self.durable.map_or(index, |durable| durable.max(index)));
+        if self.durable.is_none_or(|durable| durable < index) {
+            self.durable = Some(index);
+            self.advanced = now;
+        }
         self.asked = now;
         while self.in_flight.front().is_some_and(|(sent, _)| *sent <= index) {
             if let Some((_, bytes)) = self.in_flight.pop_front() {
@@ -138,6 +151,7 @@ impl Progress {
             }
             Phase::Installing { .. } => {
                 self.phase = Phase::Streaming;
+                self.left_behind = false;
                 self.next = index.next();
             }
         }
@@ -148,8 +162,7 @@ impl Progress {
         &mut self,
         own: &Own,
         now: Moment,
-        last: Position,
-        history: &[Position],
+        (last, left_behind, history): (Position, bool, &[Position]),
         out: &mut Vec<Action>,
     ) {
         let common = own.log.common_with(history, last).max(self.durable.unwrap_or_default());
@@ -160,9 +173,12 @@ impl Progress {
             Phase::Comparing { common: found } => found == common,
             Phase::Installing { base } => common < base,
         };
+        let known = known && self.left_behind == left_behind;
         if known && fresh {
             return;
         }
+        self.common = common;
+        self.left_behind = left_behind;
         self.forget_in_flight();
         // Nor did it take in the commit index that came along.
         self.told = Index(0);
@@ -188,7 +204,7 @@ impl Progress {
             if !open {
                 return;
             }
-            if self.next <= own.log.base().index {
+            if self.next <= own.log.base().index || self.left_behind {
                 return self.install(own, now, out);
             }
             let mut entries = Vec::new();
@@ -236,17 +252,18 @@ impl Progress {
         }
         self.asked = now;
         self.told = own.ledger.applied().index;
-        let message = MirrorMessage::Append { epoch: own.known, prev, commit: self.told, entries };
+        let unclean = own.log.last_unclean();
+        let message = MirrorMessage::Append { epoch: own.known, prev, commit: self.told, unclean, entries };
         out.push(Action::Send { to: self.node, message });
     }
 
     /// §5.3: the log that it needs is not kept any more, it starts anew at the
-    /// base. Never a member of in-sync or eligible set: that one's log cannot
+    /// base. Never a member of a set that counts: that one's log cannot
     /// end before what is released, so it is left to be removed first.
     fn install(&mut self, own: &Own, now: Moment, out: &mut Vec<Action>) {
         let Some(assignment) = own.assignment.as_ref() else { return };
-        let named = |set: &std::collections::BTreeSet<Member>| set.iter().any(|member| member.node == self.node);
-        if named(&assignment.isr) || named(&assignment.eligible) {
+        let mut counted = assignment.isr.iter().chain(&assignment.eligible).chain(&assignment.trailing);
+        if counted.any(|member| member.node == self.node) {
             return;
         }
         let base = own.log.base().index;
@@ -255,8 +272,10 @@ impl Progress {
         self.next = base.next();
         self.asked = now;
         self.kept_until = now.plus_micros(own.settings.catch_up_timeout);
-        let checkpoint = checkpoint::encode_base(own.queue, &own.log, &own.ledger);
-        let message = MirrorMessage::Install { epoch: own.known, checkpoint };
+        let checkpoint = checkpoint::encode_base(own.queue, own.known, &own.log, &own.ledger);
+        let (unclean, common) = (own.log.last_unclean(), self.common);
+        let anew = (unclean.index > common).then_some(Anew { unclean, common });
+        let message = MirrorMessage::Install { epoch: own.known, checkpoint, anew };
         out.push(Action::Send { to: self.node, message });
     }
 

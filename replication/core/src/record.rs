@@ -117,6 +117,8 @@ pub enum Record {
     EpochStart {
         /// Who leads it.
         leader: Process,
+        /// The leader may lack what was committed before (§6.3).
+        unclean: bool,
     },
 }
 
@@ -168,6 +170,13 @@ impl Entry {
             expiring: head.expiring,
             records,
         })
+    }
+
+    /// Whether its epoch begins with it, and its leader may lack what was
+    /// committed before (§6.3).
+    #[must_use]
+    pub fn is_unclean_start(&self) -> bool {
+        matches!(self.records.first(), Some(Record::EpochStart { unclean: true, .. }))
     }
 
     /// The offsets of its messages.
@@ -367,6 +376,7 @@ const EPOCH_START: u8 = 6;
 const REFUSE: u8 = 7;
 const DUPLICATE: u8 = 8;
 const KEYS: u8 = 9;
+const UNCLEAN_START: u8 = 10;
 
 impl Record {
     fn encode(&self, out: &mut BytesMut) {
@@ -420,8 +430,8 @@ impl Record {
                 out.put_u8(END_SESSION);
                 out.put_session(session);
             }
-            Self::EpochStart { leader } => {
-                out.put_u8(EPOCH_START);
+            Self::EpochStart { leader, unclean } => {
+                out.put_u8(if *unclean { UNCLEAN_START } else { EPOCH_START });
                 out.put_process(*leader);
             }
         }
@@ -460,7 +470,8 @@ impl Record {
             }
             HORIZON => Self::Horizon(Offset(from.varint()?)),
             END_SESSION => Self::EndSession(from.session()?),
-            EPOCH_START => Self::EpochStart { leader: from.process()? },
+            EPOCH_START => Self::EpochStart { leader: from.process()?, unclean: false },
+            UNCLEAN_START => Self::EpochStart { leader: from.process()?, unclean: true },
             _ => return Err(Malformed("unknown record")),
         })
     }
@@ -544,7 +555,8 @@ mod tests {
     fn sample() -> (Vec<Record>, Vec<Message>, Bytes) {
         let leader = session(0).process;
         let records = vec![
-            Record::EpochStart { leader },
+            Record::EpochStart { leader, unclean: false },
+            Record::EpochStart { leader, unclean: true },
             Record::Publish { session: session(1), floor: 3, runs: vec![(3, 4)] },
             Record::Refuse { session: session(1), floor: 3, runs: vec![(9, 9)], kept: true },
             Record::Refuse { session: session(2), floor: 3, runs: vec![(7, 9)], kept: false },

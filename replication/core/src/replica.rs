@@ -13,7 +13,7 @@ use crate::own::Own;
 use crate::recovery::Recovery;
 use crate::settings::Settings;
 use crate::step::{Action, Event, Proposal};
-use crate::types::{Assignment, Clock, Epoch, Index, Moment, NodeId, Offset, Position, Process};
+use crate::types::{Assignment, Clock, Epoch, Index, Lag, LogEnd, Moment, NodeId, Offset, Position, Process};
 
 /// What a mirror is doing, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,8 @@ pub struct MirrorStatus {
     pub state: MirrorState,
     /// For how long (µs) the oldest entry that it has not reported durable has been waiting.
     pub behind: u64,
+    /// What it may lack of what is confirmed, if it trails (§4.2).
+    pub lag: Option<Lag>,
 }
 
 /// A replica: leader or mirror, as the applied catalog says. What it is given
@@ -53,6 +55,8 @@ pub struct Replica {
     role: Role,
     /// When it last asked to be relieved (§4.6).
     resigned: Option<Moment>,
+    /// When it last said what it would lead with (§6.3).
+    offered: Option<Moment>,
     /// It found a broken promise (§5.2) and does nothing any more.
     stopped: bool,
 }
@@ -68,7 +72,7 @@ impl Replica {
     #[must_use]
     pub fn new(me: Process, recovery: Recovery, settings: Settings) -> Self {
         let own = Own::new(me, recovery, settings);
-        Self { own, role: Role::Mirror(Mirror::default()), resigned: None, stopped: false }
+        Self { own, role: Role::Mirror(Mirror::default()), resigned: None, offered: None, stopped: false }
     }
 
     /// Takes one event; what is to be done about it is added to `out`, in order.
@@ -87,6 +91,7 @@ impl Replica {
                     Role::Mirror(mirror) => mirror.on_persisted(&mut self.own, now, out),
                     Role::Leader(leader) => leader.on_persisted(&mut self.own, now, out),
                 }
+                self.offer(now, out);
             }
             Event::LinkUp(process) => {
                 if let Role::Leader(leader) = &mut self.role {
@@ -140,6 +145,8 @@ impl Replica {
         self.learn(assignment.epoch, out);
         // §4.3: in-sync set, eligible set, minimum and replicas all at once.
         self.own.assignment = Some(Arc::clone(&assignment));
+        self.offered = None;
+        self.offer(now, out);
         let me = self.own.me;
         let named = match assignment.leader {
             Some(leader) if mutation::on(Mutation::IgnoreBoot) => leader.node == me.node,
@@ -163,13 +170,13 @@ impl Replica {
 
     fn on_message(&mut self, now: Moment, from: Process, message: MirrorMessage, out: &mut Vec<Action>) {
         match message {
-            MirrorMessage::Append { epoch, prev, commit, entries } => {
-                let append = Append { epoch, prev, commit, entries };
+            MirrorMessage::Append { epoch, prev, commit, unclean, entries } => {
+                let append = Append { epoch, prev, commit, unclean, entries };
                 self.obey(now, from, epoch, out, |mirror, own, out| mirror.on_append(own, now, from.node, append, out));
             }
-            MirrorMessage::Install { epoch, checkpoint } => {
+            MirrorMessage::Install { epoch, checkpoint, anew } => {
                 self.obey(now, from, epoch, out, |mirror, own, out| {
-                    mirror.on_install(own, now, from.node, checkpoint, out)
+                    mirror.on_install(own, now, from.node, (checkpoint, anew), out)
                 });
             }
             MirrorMessage::Durable { epoch, index } => {
@@ -178,10 +185,10 @@ impl Replica {
                     leader.on_durable(&mut self.own, now, from, (epoch, index), out);
                 }
             }
-            MirrorMessage::Diverged { epoch, last, history, .. } => {
+            MirrorMessage::Diverged { epoch, last, left_behind, history, .. } => {
                 self.learn(epoch, out);
                 if let Role::Leader(leader) = &mut self.role {
-                    leader.on_diverged(&self.own, now, from, (epoch, last, &history), out);
+                    leader.on_diverged(&self.own, now, from, epoch, (last, left_behind, &history), out);
                 }
             }
             MirrorMessage::Fenced { epoch } => self.learn(epoch, out),
@@ -247,7 +254,48 @@ impl Replica {
         out.push(Action::Resign);
     }
 
+    /// What it would lead with, while nobody leads and it may only uncleanly
+    /// (§6.3). It has left every earlier epoch by then, so its log stays as it is.
+    fn wants_to_offer(&self) -> bool {
+        self.own.assignment.as_deref().is_some_and(|assignment| {
+            let me = self.own.me;
+            let last_resort = assignment.last_resort && assignment.replicas.contains(&me.node);
+            assignment.leader.is_none()
+                && assignment.epoch == self.own.known
+                && (last_resort || assignment.trailing.contains(&me.member()))
+                && !assignment.offers.contains_key(&me)
+        })
+    }
+
+    fn offer(&mut self, now: Moment, out: &mut Vec<Action>) {
+        let due = self.offered.is_none_or(|at| now.micros_since(at) >= self.own.settings.proposal_retry);
+        let last = self.own.log.last();
+        if !due
+            || !self.wants_to_offer()
+            || !self.own.log.is_whole()
+            || self.own.disk.durable() < last.index
+            || !self.own.disk.may_report()
+        {
+            return;
+        }
+        if let Some(to) = self.own.assignment.clone() {
+            self.offered = Some(now);
+            // What trails is the beginning of the leader's log. Else only what is
+            // applied is known to be in that one too, and not even that if an
+            // unclean election lies between.
+            let kept = if to.trailing.contains(&self.own.me.member()) {
+                self.own.log.next_offset()
+            } else if self.own.log.last_unclean().epoch >= to.unclean {
+                self.own.ledger.next_offset()
+            } else {
+                Offset(0)
+            };
+            out.push(Action::Offer { to, end: LogEnd { last, kept } });
+        }
+    }
+
     fn on_tick(&mut self, now: Moment, out: &mut Vec<Action>) {
+        self.offer(now, out);
         match &mut self.role {
             Role::Leader(leader) => {
                 if let Err(Unfit) = leader.on_tick(&mut self.own, now, out) {
@@ -366,7 +414,7 @@ impl Replica {
     pub fn is_quiet(&self) -> bool {
         match &self.role {
             Role::Leader(leader) => leader.is_quiet(&self.own),
-            Role::Mirror(_) => self.resigned.is_none(),
+            Role::Mirror(_) => self.resigned.is_none() && !self.wants_to_offer(),
         }
     }
 }
@@ -376,5 +424,10 @@ impl Replica {
     /// Whether the log has, or had before its base, exactly this entry.
     pub(crate) fn holds(&self, position: Position) -> bool {
         self.own.log.holds(position)
+    }
+
+    /// Whether its derived state is that of its log alone (§5.3).
+    pub(crate) fn is_whole(&self) -> bool {
+        self.own.log.is_whole()
     }
 }

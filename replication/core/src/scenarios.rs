@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::message::{Message, MirrorMessage, SettleReason};
+use crate::message::{Anew, Message, MirrorMessage, SettleReason};
 use crate::record::{self, Entry, Record, push_run};
 use crate::step::{Action, Committed, Event, Origin, Proposal, Terms, Write};
 use crate::types::{
@@ -36,10 +36,8 @@ fn assigned(epoch: u64, version: u64, leader: Process, isr: &[u64], min_in_sync:
         leader: Some(leader),
         replicas: [A, B, C].map(NodeId).into(),
         isr: isr.iter().map(|&node| process(node).member()).collect(),
-        eligible: BTreeSet::new(),
         min_in_sync,
-        predecessor: None,
-        predecessor_released: false,
+        ..Assignment::default()
     }))
 }
 
@@ -123,7 +121,8 @@ impl Bench {
     }
 
     fn append(&mut self, epoch: u64, prev: Position, commit: u64, entries: Vec<Bytes>) -> Vec<Action> {
-        let message = MirrorMessage::Append { epoch: Epoch(epoch), prev, commit: Index(commit), entries };
+        let unclean = Position::default();
+        let message = MirrorMessage::Append { epoch: Epoch(epoch), prev, commit: Index(commit), unclean, entries };
         self.hear(process(B), message)
     }
 
@@ -349,7 +348,7 @@ pub(crate) fn a_conflicting_tail_is_dropped_and_nothing_is_reported_before_that_
     mirror.append(1, at(0, 0), 1, vec![entry(1, 1, 0, &[1]), entry(1, 2, 1, &[2]), entry(1, 3, 2, &[3])]);
     mirror.persist();
     let actions = mirror.append(2, at(1, 1), 1, vec![entry(2, 2, 1, &[9])]);
-    assert!(actions.contains(&Action::Write(Write::Truncate { from: Index(2) })));
+    assert!(actions.contains(&Action::Write(Write::Truncate { from: Index(2), aside: false })));
     assert_eq!(reported(&actions), []);
     assert_eq!(mirror.replica.last(), at(2, 2));
     // The epoch's write alone is not enough.
@@ -407,7 +406,13 @@ fn install() -> MirrorMessage {
     leader.persist();
     leader.propose(publish(3, 3, &[4]));
     leader.persist();
-    let empty = MirrorMessage::Diverged { epoch: Epoch(1), last: at(0, 0), base: Index(0), history: Vec::new() };
+    let empty = MirrorMessage::Diverged {
+        epoch: Epoch(1),
+        last: at(0, 0),
+        base: Index(0),
+        left_behind: false,
+        history: Vec::new(),
+    };
     let actions = leader.hear(process(C), empty);
     let sent = actions.into_iter().find_map(|action| match action {
         Action::Send { message: message @ MirrorMessage::Install { .. }, .. } => Some(message),
@@ -687,11 +692,22 @@ fn nonsense((kind, a, b, c): (u8, u64, u64, u64)) -> Event {
             epoch,
             prev: at(number(c), number(b)),
             commit: Index(number(c)),
+            unclean: at(a, number(b)),
             entries: vec![entry(a, b + 1, number(c), &[1 + c]), Bytes::from_static(b"no entry")],
         },
         1 => MirrorMessage::Durable { epoch, index },
-        2 => MirrorMessage::Diverged { epoch, last: at(b, number(c)), base: index, history: vec![at(b, c), at(c, b)] },
-        3 => MirrorMessage::Install { epoch, checkpoint: Bytes::from(vec![kind; 40]) },
+        2 => MirrorMessage::Diverged {
+            epoch,
+            last: at(b, number(c)),
+            base: index,
+            left_behind: a > c,
+            history: vec![at(b, c), at(c, b)],
+        },
+        3 => MirrorMessage::Install {
+            epoch,
+            checkpoint: Bytes::from(vec![kind; 40]),
+            anew: (a > b).then(|| Anew { unclean: at(b, c), common: Index(number(c)) }),
+        },
         4 => return Event::LogRead { mirror: NodeId(b % 4), first: index, entries: vec![entry(a, c, 0, &[1])] },
         _ => return Event::Persisted(number(c)),
     };

@@ -8,6 +8,7 @@
 //! 4. Answer every `Read` with `Event::LogRead`, possibly short, possibly empty.
 //! 5. Adopt nothing of an assignment but by `Event::Assigned`, in catalog order.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use bytes::Bytes;
 
 use crate::keys::Key;
 use crate::message::{Message, MirrorMessage, SettleReason};
-use crate::types::{Assignment, Index, NodeId, Offset, Process, Session};
+use crate::types::{Assignment, Index, LogEnd, Member, NodeId, Offset, Process, Session};
 
 /// Into a replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -148,8 +149,19 @@ pub enum Action {
     ProposeIsr {
         /// The assignment that it compares with.
         from: Arc<Assignment>,
-        /// The whole set wanted.
-        isr: std::collections::BTreeSet<crate::types::Member>,
+        /// The whole in-sync set wanted.
+        isr: BTreeSet<Member>,
+        /// The whole trailing set wanted.
+        trailing: BTreeSet<Member>,
+    },
+    /// Nobody leads, and this replica may only if something may be missing: tell
+    /// the catalog what it would lead with (§6.3). Repeated until the applied
+    /// catalog shows it.
+    Offer {
+        /// The assignment that leaves the queue without a leader.
+        to: Arc<Assignment>,
+        /// Where the log ends.
+        end: LogEnd,
     },
     /// This process leads the queue from now on, in the assignment's epoch. The
     /// ledger is at the commit index; what the tail holds follows as `Committed`.
@@ -230,11 +242,16 @@ pub enum Write {
     Truncate {
         /// First index to go.
         from: Index,
+        /// Whether some of it may have been confirmed, so that it is put aside
+        /// for the operator: an unclean election lies between (§5.2).
+        aside: bool,
     },
     /// Drop the whole log; put this checkpoint (§5.3).
     Install {
         /// The encoded checkpoint, whose log follows.
         checkpoint: Bytes,
+        /// The entries from here on are put aside for the operator (§5.2).
+        aside: Option<Index>,
     },
     /// Put the durable epoch (§5.1).
     Epoch(crate::types::Epoch),

@@ -1,7 +1,7 @@
 //! The words of the protocol as types (§1): who a node is, what the catalog
 //! says of a queue, where a record and a message stand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,12 @@ macro_rules! number {
             #[must_use]
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
+            }
+
+            /// The number before this one; of 0 it is 0.
+            #[must_use]
+            pub const fn before(self) -> Self {
+                Self(self.0.saturating_sub(1))
             }
         }
 
@@ -110,9 +116,32 @@ impl Process {
     }
 }
 
+/// By how much a trailing replica may lack what is confirmed: the first bound
+/// that is reached counts (§4.2). Also how much it lacks now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lag {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of log.
+    pub bytes: u64,
+    /// Microseconds between the oldest and the newest of them.
+    pub micros: u64,
+}
+
+/// Where a replica's log ends, all of it on its disk: what it would lead with,
+/// were it elected although it may lack something (§6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LogEnd {
+    /// Its last entry: the longest log is the one that ends highest.
+    pub last: Position,
+    /// Of the messages below this offset it has all that are in the queue; 0 if
+    /// nothing is known.
+    pub kept: Offset,
+}
+
 /// What the applied catalog says of a queue's replication (§1). Adopted as a
 /// whole, never field by field (§4.3).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Assignment {
     /// The reign.
     pub epoch: Epoch,
@@ -133,6 +162,28 @@ pub struct Assignment {
     /// Whether the predecessor gave up its lease for the queue (§6.5), so that
     /// nobody waits.
     pub predecessor_released: bool,
+    /// How far commits run ahead of trailing members; `None`: they do not, and
+    /// there come to be none.
+    pub max_lag: Option<Lag>,
+    /// Members that are not in sync, and may lack what is committed, but never
+    /// more than `max_lag` (§4.2).
+    pub trailing: BTreeSet<Member>,
+    /// Whether any replica may lead when no member is left (§6.3).
+    pub last_resort: bool,
+    /// The last epoch whose leader may have lacked what was committed (§6.3), 0 if
+    /// none did. The first leader from there on marks it in the log.
+    pub unclean: Epoch,
+    /// While nobody leads: what those would lead with that may, but only so.
+    pub offers: BTreeMap<Process, LogEnd>,
+}
+
+impl Assignment {
+    /// Whether this disk may replace its copy (§5.3): nothing that is vouched for
+    /// is on it.
+    #[must_use]
+    pub fn counts(&self, member: &Member) -> bool {
+        self.isr.contains(member) || self.eligible.contains(member) || self.trailing.contains(member)
+    }
 }
 
 /// What a node's clocks say as an event happens.

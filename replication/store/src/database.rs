@@ -64,6 +64,8 @@ pub struct Database {
     /// thread only, read by all.
     pub(crate) extents: RwLock<FxHashMap<QueueId, Extent>>,
     pub(crate) vouched: Mutex<Vouched>,
+    /// Where logs are put that an unclean election left behind.
+    pub(crate) aside: PathBuf,
 }
 
 /// Opens a node's database in the folder `data`, which is made if it is
@@ -94,7 +96,8 @@ pub fn open(data: impl AsRef<Path>, options: &Options) -> Result<Arc<Database>, 
     let vouched = Vouched::open(&data.join("vouched"))?;
     vouched.check(db.latest_sequence_number())?;
     let identity = identity::establish(&db, data, &options.node)?;
-    let database = Database { db, identity, extents: RwLock::default(), vouched: Mutex::new(vouched) };
+    let aside = data.join("aside");
+    let database = Database { db, identity, extents: RwLock::default(), vouched: Mutex::new(vouched), aside };
     database.load_extents()?;
     Ok(Arc::new(database))
 }

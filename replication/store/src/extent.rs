@@ -28,7 +28,7 @@ impl Extent {
                 let begin = if fresh { first.0 } else { self.first };
                 Self { first: begin, next: first.0 + entries.len() as u64 }
             }
-            Write::Truncate { from } => {
+            Write::Truncate { from, .. } => {
                 let next = self.next.min(from.0);
                 Self { first: self.first.min(next), next }
             }

@@ -7,6 +7,7 @@
 //! index) and promises two things: what [`LogStore::commit`] returned `Ok` for
 //! survives power loss, and a batch is there as a whole or not at all.
 
+mod aside;
 mod database;
 mod error;
 mod extent;
@@ -16,6 +17,7 @@ mod memory;
 mod rocks;
 mod vouched;
 
+pub use aside::read_aside;
 pub use database::{Database, Options, open};
 pub use error::StoreError;
 pub use group_commit::{COMMIT_BOUNDS, CommitStats, GroupCommit, Submission};

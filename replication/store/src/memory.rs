@@ -111,7 +111,7 @@ fn apply(queues: &mut Queues, batch: &[(QueueId, Option<Write>)]) -> Result<(), 
             Write::Truncate { .. } => {
                 stored.entries.split_off(&stored.extent.next);
             }
-            Write::Install { checkpoint } => {
+            Write::Install { checkpoint, .. } => {
                 stored.entries.clear();
                 stored.checkpoint = Some(checkpoint.clone());
             }

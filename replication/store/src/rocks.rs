@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use warren_replication::step::Write;
 use warren_replication::types::{Epoch, Index, QueueId};
 
+use crate::aside::Aside;
 use crate::database::{Database, LOG, META};
 use crate::error::StoreError;
 use crate::extent::Extent;
@@ -50,6 +51,11 @@ impl LogStore for Database {
     fn commit(&self, batch: &[(QueueId, Option<Write>)]) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
+        }
+        for (nth, (queue, write)) in batch.iter().enumerate() {
+            if let Some(Write::Truncate { from, aside: true } | Write::Install { aside: Some(from), .. }) = write {
+                self.put_aside(*queue, *from, &batch[..nth])?;
+            }
         }
         let mut building = Building::new(self)?;
         for (queue, write) in batch {
@@ -131,6 +137,21 @@ impl LogStore for Database {
 }
 
 impl Database {
+    /// Keeps a copy of the entries from here on, those of this batch that are
+    /// not written yet included.
+    fn put_aside(&self, queue: QueueId, from: Index, before: &[(QueueId, Option<Write>)]) -> Result<(), StoreError> {
+        let first = self.extents.read().get(&queue).map_or(from.0, |extent| from.0.max(extent.first));
+        let mut file = Aside::begin(&self.aside, queue, from)?;
+        self.scan(queue, Index(first), |_, entry| file.add(entry).map(|()| true))?;
+        for write in before.iter().filter(|(of, _)| *of == queue).filter_map(|(_, write)| write.as_ref()) {
+            if let Write::Append { first, entries } = write {
+                let behind = (first.0..).zip(entries).filter(|(index, _)| *index >= from.0);
+                behind.map(|(_, entry)| entry).try_for_each(|entry| file.add(entry))?;
+            }
+        }
+        file.finish()
+    }
+
     /// Finds out where each log begins (its record) and ends (its last key).
     pub(crate) fn load_extents(&self) -> Result<(), StoreError> {
         let mut extents = FxHashMap::default();
@@ -277,7 +298,7 @@ impl<'a> Building<'a> {
                 }
             }
             Write::Truncate { .. } => self.drop_entries(queue, Extent { first: after.next, next: before.next }),
-            Write::Install { checkpoint } => {
+            Write::Install { checkpoint, .. } => {
                 self.drop_entries(queue, before);
                 self.batch.put_cf(self.meta, meta_key(queue, CHECKPOINT), checkpoint);
             }

@@ -71,7 +71,7 @@ fn append(first: u64, count: u64) -> (QueueId, Option<Write>) {
 }
 
 fn truncate(from: u64) -> (QueueId, Option<Write>) {
-    (Q, Some(Write::Truncate { from: Index(from) }))
+    (Q, Some(Write::Truncate { from: Index(from), aside: false }))
 }
 
 fn checkpoint(text: &'static str, release: u64) -> (QueueId, Option<Write>) {
@@ -79,7 +79,7 @@ fn checkpoint(text: &'static str, release: u64) -> (QueueId, Option<Write>) {
 }
 
 fn install(text: &'static str) -> (QueueId, Option<Write>) {
-    (Q, Some(Write::Install { checkpoint: Bytes::from(text) }))
+    (Q, Some(Write::Install { checkpoint: Bytes::from(text), aside: None }))
 }
 
 fn all(store: &dyn LogStore, queue: QueueId) -> Vec<(u64, Bytes)> {
@@ -293,12 +293,12 @@ fn batch_of(model: &dyn LogStore, queue: QueueId, step: &Step, number: u64) -> B
         }
         // Nobody truncates a log that holds nothing.
         Step::Truncate(_) if first == next => return Vec::new(),
-        Step::Truncate(share) => Write::Truncate { from: Index(part(*share).max(1)) },
+        Step::Truncate(share) => Write::Truncate { from: Index(part(*share).max(1)), aside: false },
         Step::Checkpoint(share) => {
             Write::Checkpoint { checkpoint: text, release: Index(part(*share).saturating_sub(1)) }
         }
         Step::Install(base) => {
-            let install = (queue, Some(Write::Install { checkpoint: text }));
+            let install = (queue, Some(Write::Install { checkpoint: text, aside: None }));
             let write = Write::Append { first: Index(*base), entries: vec![entry(*base)] };
             return vec![install, (queue, Some(write))];
         }

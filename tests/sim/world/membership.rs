@@ -231,14 +231,15 @@ impl World {
         }
         let Some(up) = &self.nodes[node].up else { return };
         match wish {
-            Wish::Isr { from, isr } => {
-                self.commit(&Command::ChangeIsr { queue, epoch: from.epoch, version: from.version, isr });
+            Wish::Isr { from, isr, trailing } => {
+                self.commit(&Command::ChangeIsr { queue, epoch: from.epoch, version: from.version, isr, trailing });
             }
             Wish::Resign(from) => {
                 let live = up.live.iter().copied().collect();
                 let (epoch, version) = (from.epoch, from.version);
                 self.commit(&Command::Resign { queue, epoch, version, live, released: false });
             }
+            Wish::Offer { .. } => self.oracle.fail(|| format!("{queue:?} has no plan that may lose anything")),
             Wish::DeleteUnused => self.oracle.fail(|| format!("{queue:?} is not of the kind that deletes itself")),
         }
     }

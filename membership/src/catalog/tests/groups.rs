@@ -7,7 +7,14 @@ use crate::catalog::next_reconfiguration;
 
 fn pair(fail_back: FailBack) -> Policy {
     let nodes = ["b", "c"].map(str::to_owned).to_vec();
-    let settings = PrimaryBackup { nodes, min_in_sync: MinInSync::Count(1), fail_back, clients: Clients::Primary };
+    let settings = PrimaryBackup {
+        nodes,
+        min_in_sync: MinInSync::Count(1),
+        fail_back,
+        clients: Clients::Primary,
+        max_lag: None,
+        unclean_after: None,
+    };
     Policy { mode: Some(Mode::PrimaryBackup(settings)), ..policy("pair", "^p", 0, Replicas::All, MinInSync::Majority) }
 }
 

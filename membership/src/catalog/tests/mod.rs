@@ -9,11 +9,12 @@ mod queues;
 mod replication;
 mod streams;
 mod topology;
+mod unclean;
 mod users;
 
 use std::collections::BTreeSet;
 
-use warren_replication::plan::{ApplyTo, Leaders, Limits, MinInSync, Mirror, Mode, Policy, Replicas};
+use warren_replication::plan::{ApplyTo, Limits, MinInSync, Mirror, Mode, Policy, Replicas};
 use warren_replication::types::{Assignment, Boot, Incarnation, Member, NodeId, Process, QueueId};
 
 use super::*;
@@ -67,7 +68,7 @@ pub(super) fn policy(name: &str, pattern: &str, priority: i64, replicas: Replica
         priority,
         apply_to: ApplyTo::All,
         link: None,
-        mode: Some(Mode::Mirror(Mirror { replicas, min_in_sync, leaders: Leaders::Balanced })),
+        mode: Some(Mode::Mirror(Mirror { replicas, min_in_sync, ..Mirror::default() })),
         limits: Limits::default(),
         operator: false,
     }
@@ -148,7 +149,7 @@ impl World {
 
     pub(super) fn change_isr(&mut self, id: QueueId, nodes: &[u64]) -> Result<Outcome, Refusal> {
         let (epoch, version) = (self.of_queue(id).epoch, self.of_queue(id).version);
-        self.apply(Command::ChangeIsr { queue: id, epoch, version, isr: members(nodes) })
+        self.apply(Command::ChangeIsr { queue: id, epoch, version, isr: members(nodes), trailing: BTreeSet::new() })
     }
 
     pub(super) fn elect(&mut self, dead: &[Process], live: &[Process]) -> Outcome {

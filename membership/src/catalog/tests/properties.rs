@@ -119,7 +119,7 @@ impl Observed {
                 let assignment = &found.assignment;
                 let isr = self.processes(isr).iter().map(|process| process.member()).collect();
                 let version = if stale { assignment.version.next() } else { assignment.version };
-                vec![Command::ChangeIsr { queue, epoch: assignment.epoch, version, isr }]
+                vec![Command::ChangeIsr { queue, epoch: assignment.epoch, version, isr, trailing: BTreeSet::new() }]
             }
             Step::Elect { dead, live, unwilling, listed } => vec![Command::Elect {
                 dead: self.processes(dead),

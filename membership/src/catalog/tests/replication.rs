@@ -22,10 +22,22 @@ fn a_change_compares_epoch_and_version() {
     world.change_isr(id, &[1, 2]).unwrap();
     assert_eq!(compared(&world, id), (epoch, version.next()));
     for (epoch, version) in [(epoch, version), (epoch.next(), version.next()), (Epoch(0), version.next())] {
-        let text = world.refused(Command::ChangeIsr { queue: id, epoch, version, isr: members(&[1]) });
+        let text = world.refused(Command::ChangeIsr {
+            queue: id,
+            epoch,
+            version,
+            isr: members(&[1]),
+            trailing: BTreeSet::new(),
+        });
         assert!(text.contains("is at epoch 1 version 2"), "{text}");
     }
-    let text = world.refused(Command::ChangeIsr { queue: QueueId(99), epoch, version, isr: members(&[1]) });
+    let text = world.refused(Command::ChangeIsr {
+        queue: QueueId(99),
+        epoch,
+        version,
+        isr: members(&[1]),
+        trailing: BTreeSet::new(),
+    });
     assert!(text.contains("queue 99 is gone"), "{text}");
 }
 

@@ -102,7 +102,7 @@ pub(crate) enum Word {
     /// Between replicas.
     Mirror { to: Process, from: Process, message: MirrorMessage },
     /// To the catalog.
-    Wish { by: Process, from: Arc<Assignment>, isr: BTreeSet<Member> },
+    Wish { by: Process, from: Arc<Assignment>, isr: BTreeSet<Member>, trailing: BTreeSet<Member> },
 }
 
 impl Word {

@@ -246,9 +246,11 @@ impl State {
                     let to = self.nodes[to.0 as usize].process;
                     self.send(Word::Mirror { to, from: process, message });
                 }
-                Action::ProposeIsr { from, isr } => {
-                    self.send(Word::Wish { by: process, from, isr });
+                Action::ProposeIsr { from, isr, trailing } => {
+                    self.send(Word::Wish { by: process, from, isr, trailing });
                 }
+                // Plans that may lose something are not modelled.
+                Action::Offer { .. } => {}
                 Action::Leading => {
                     if let Some(replica) = &node.replica {
                         let mut oracle = self.oracle.clone();
@@ -260,7 +262,7 @@ impl State {
                 Action::Committed(told) => {
                     let stored = node.disk.read(told.index, 1).pop();
                     let mut oracle = self.oracle.clone();
-                    let verdict = oracle.change(|oracle| oracle.on_committed(&told, stored));
+                    let verdict = oracle.change(|oracle| oracle.on_committed(Epoch(0), &told, stored));
                     self.oracle = oracle;
                     self.judge(Promise::Committed, verdict);
                 }
@@ -305,7 +307,9 @@ impl State {
                 let event = Event::Mirror { from: *from, message: message.clone() };
                 self.step(to.node.0 as usize, NOW, event);
             }
-            Word::Wish { by, from, isr } => self.catalog.change(|catalog| catalog.propose(*by, from, isr.clone())),
+            Word::Wish { by, from, isr, trailing } => {
+                self.catalog.change(|catalog| catalog.propose(*by, from, (isr.clone(), trailing.clone())));
+            }
         }
     }
 
@@ -397,7 +401,7 @@ fn describe(word: &Word) -> String {
     match word {
         Word::Mirror { to, from, message } => {
             let message = match message {
-                MirrorMessage::Append { epoch, prev, commit, entries } => format!(
+                MirrorMessage::Append { epoch, prev, commit, entries, .. } => format!(
                     "append of {} after {}/{} in epoch {epoch}, commit {commit}",
                     entries.len(),
                     prev.epoch,
@@ -408,7 +412,7 @@ fn describe(word: &Word) -> String {
             };
             format!("{} to {}: {message}", from.node, to.node)
         }
-        Word::Wish { by, from, isr } => {
+        Word::Wish { by, from, isr, .. } => {
             let isr: Vec<u64> = isr.iter().map(|member| member.node.0).collect();
             format!("{} to the catalog: in sync {isr:?} instead of {}/{}", by.node, from.epoch, from.version)
         }

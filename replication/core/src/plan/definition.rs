@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::limits::{Limits, Overflow};
 use super::link::Link;
+use super::source::UNCLEAN_AFTER;
 use super::{Leaders, MinInSync, Mirror, Mode, PolicyError, Replicas};
 
 /// A policy's definition as RabbitMQ's JSON or our TOML gives it.
@@ -42,22 +43,26 @@ impl fmt::Display for Setting {
 ///
 /// A mirrored queue of RabbitMQ goes on with whatever mirrors are in sync, down
 /// to the last: so `min-in-sync` is 1 here. Mirrors synchronize by themselves
-/// and only a synchronized one is promoted, whatever `ha-sync-mode` and
-/// `ha-promote-on-shutdown` say.
+/// whatever `ha-sync-mode` says, and a node that stops waits for one that is in
+/// sync whatever `ha-promote-on-shutdown` says. Only `ha-promote-on-failure:
+/// always`, said by name, lets one lead that may lack confirmed messages.
 ///
 /// # Errors
-/// An unknown key, a value that does not fit, or a promise that is not kept
-/// here (`ha-promote-on-failure: always` would lose confirmed messages).
+/// An unknown key, or a value that does not fit.
 pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits, Option<Link>), PolicyError> {
     let mut limits = Limits::default();
     let mut leaders = None;
     let mut link = None;
+    let mut unclean_after = None;
     for (key, value) in definition {
         match key.as_str() {
             "ha-mode" | "ha-params" | "ha-sync-batch-size" | "queue-mode" | "queue-version" => {}
             "ha-sync-mode" => one_of(key, value, &["automatic", "manual"])?,
             "ha-promote-on-shutdown" => one_of(key, value, &["when-synced", "always"])?,
-            "ha-promote-on-failure" => one_of(key, value, &["when-synced"])?,
+            "ha-promote-on-failure" => {
+                one_of(key, value, &["when-synced", "always"])?;
+                unclean_after = (*value == Setting::Text("always".to_owned())).then_some(UNCLEAN_AFTER);
+            }
             "queue-master-locator" | "queue-leader-locator" => {
                 one_of(key, value, &["client-local", "min-masters", "random", "balanced"])?;
                 let local = *value == Setting::Text("client-local".to_owned());
@@ -89,12 +94,12 @@ pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits, 
         (None, Some(_)) => return Err(wrong("ha-params", "needs ha-mode")),
         (Some(mode), params) => Some(replicas(mode, params)?),
     };
-    let mode = (replicas.is_some() || leaders.is_some()).then(|| {
+    let mode = (replicas.is_some() || leaders.is_some() || unclean_after.is_some()).then(|| {
         let (replicas, min_in_sync) = match replicas {
             Some(replicas) => (replicas, MinInSync::Count(1)),
             None => (Replicas::default(), MinInSync::default()),
         };
-        Mode::Mirror(Mirror { replicas, min_in_sync, leaders: leaders.unwrap_or_default() })
+        Mode::Mirror(Mirror { replicas, min_in_sync, leaders: leaders.unwrap_or_default(), unclean_after })
     });
     Ok((mode, limits, link))
 }

@@ -130,11 +130,11 @@ impl From<LimitsSource> for Limits {
 
 /// Milliseconds, or a number with a unit.
 #[derive(Clone, Copy, Debug)]
-struct Millis(u64);
+pub struct Millis(pub u64);
 
 /// Bytes, or a number with a unit.
 #[derive(Clone, Copy, Debug)]
-struct Octets(u64);
+pub struct Octets(pub u64);
 
 const TIMES: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZES: &[(&str, u64)] = &[

@@ -2,12 +2,13 @@
 //! and settings that cannot hold are told apart by name, so that the
 //! reader of the file can point at the line.
 
+use crate::types::Lag;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 use super::definition::{self, Definition};
-use super::limits::{Limits, LimitsSource};
+use super::limits::{Limits, LimitsSource, Millis, Octets};
 use super::link::{Link, RemoteSource};
 use super::sites::{MultiActiveSource, Sites};
 use super::{ApplyTo, Clients, FailBack, Leaders, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas};
@@ -86,6 +87,12 @@ pub struct MirrorSource {
     /// `balanced`, `client-local` or `first`.
     #[serde(default)]
     pub leaders: Option<LeadersSource>,
+    /// Whether any replica may lead when none that has everything comes back.
+    #[serde(default)]
+    pub unclean: bool,
+    /// After how long.
+    #[serde(default)]
+    pub unclean_after: Option<Millis>,
 }
 
 /// `primary-backup = { … }`.
@@ -97,9 +104,18 @@ pub struct PrimaryBackupSource {
     /// A number (default 1), or `"majority"`.
     #[serde(default)]
     pub min_in_sync: Option<MinInSyncSource>,
-    /// `sync` (default).
+    /// `sync` (default) or `async`.
     #[serde(default)]
-    pub replication: Option<ReplicationSource>,
+    pub replication: ReplicationSource,
+    /// With `async`: by how much a backup may trail.
+    #[serde(default)]
+    pub max_lag: Option<LagSource>,
+    /// Whether any replica may lead when none that has everything comes back.
+    #[serde(default)]
+    pub unclean: bool,
+    /// After how long.
+    #[serde(default)]
+    pub unclean_after: Option<Millis>,
     /// `manual` (default) or `auto`.
     #[serde(default)]
     pub fail_back: FailBackSource,
@@ -109,14 +125,35 @@ pub struct PrimaryBackupSource {
 }
 
 /// `replication`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplicationSource {
     /// Every in-sync backup before the confirm.
+    #[default]
     Sync,
-    /// Not supported yet.
+    /// The primary before the confirm; backups trail.
     Async,
 }
+
+/// `max-lag = { messages, bytes, time }`: what is left out is no bound.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LagSource {
+    /// Messages.
+    #[serde(default)]
+    pub messages: Option<u64>,
+    /// Bytes of log.
+    #[serde(default)]
+    pub bytes: Option<Octets>,
+    /// How long confirms may run ahead.
+    #[serde(default)]
+    pub time: Option<Millis>,
+}
+
+/// Without `max-lag`: what a failure may cost at most.
+const MAX_LAG: Lag = Lag { messages: 10_000, bytes: 64 << 20, micros: 2_000_000 };
+/// Without `unclean-after`: so long (ms) a queue waits for who has everything.
+pub(super) const UNCLEAN_AFTER: u64 = 10_000;
 
 /// `fail-back`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -301,6 +338,7 @@ fn mode(
                     Some(LeadersSource::ClientLocal) => Leaders::ClientLocal,
                     Some(LeadersSource::First) => Leaders::First,
                 },
+                unclean_after: unclean("mirror.unclean-after", mirror.unclean, mirror.unclean_after)?,
             };
             check(&mirror)?;
             Ok(Some(Mode::Mirror(mirror)))
@@ -309,9 +347,7 @@ fn mode(
             let Some(given) = primary_backup else {
                 return invalid("primary-backup", "is missing: it names the nodes, preferred primary first");
             };
-            if matches!(given.replication, Some(ReplicationSource::Async)) {
-                return Err(PolicyError::KeyNotSupported("primary-backup.replication"));
-            }
+            let max_lag = max_lag(given.replication, given.max_lag)?;
             let settings = PrimaryBackup {
                 nodes: given.nodes,
                 min_in_sync: given.min_in_sync.map_or(MinInSync::Count(1), |given| given.0),
@@ -323,7 +359,15 @@ fn mode(
                     ClientsSource::Primary => Clients::Primary,
                     ClientsSource::Any => Clients::Any,
                 },
+                max_lag,
+                unclean_after: unclean("primary-backup.unclean-after", given.unclean, given.unclean_after)?,
             };
+            if max_lag.is_some() && settings.min_in_sync != MinInSync::Count(1) {
+                return invalid(
+                    "primary-backup.min-in-sync",
+                    "has no meaning with replication = \"async\": only the primary is in sync",
+                );
+            }
             check_nodes("primary-backup.nodes", &settings.nodes)?;
             check_minimum(
                 "primary-backup.min-in-sync",
@@ -333,6 +377,31 @@ fn mode(
             Ok(Some(Mode::PrimaryBackup(settings)))
         }
         Some(_) => Err(PolicyError::UnknownMode(name.unwrap_or_default())),
+    }
+}
+
+fn max_lag(replication: ReplicationSource, given: Option<LagSource>) -> Result<Option<Lag>, PolicyError> {
+    let invalid = |problem: &str| Err(PolicyError::Invalid { key: "primary-backup.max-lag", problem: problem.into() });
+    match (replication, given) {
+        (ReplicationSource::Sync, None) => Ok(None),
+        (ReplicationSource::Sync, Some(_)) => invalid("needs replication = \"async\""),
+        (ReplicationSource::Async, None) => Ok(Some(MAX_LAG)),
+        (ReplicationSource::Async, Some(LagSource { messages: None, bytes: None, time: None })) => {
+            invalid("names no bound: expected `messages`, `bytes` or `time`")
+        }
+        (ReplicationSource::Async, Some(given)) => Ok(Some(Lag {
+            messages: given.messages.unwrap_or(u64::MAX),
+            bytes: given.bytes.map_or(u64::MAX, |bytes| bytes.0),
+            micros: given.time.map_or(u64::MAX, |time| time.0.saturating_mul(1_000)),
+        })),
+    }
+}
+
+fn unclean(key: &'static str, unclean: bool, after: Option<Millis>) -> Result<Option<u64>, PolicyError> {
+    match (unclean, after) {
+        (true, after) => Ok(Some(after.map_or(UNCLEAN_AFTER, |after| after.0))),
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(PolicyError::Invalid { key, problem: "needs unclean = true".into() }),
     }
 }
 

@@ -113,7 +113,8 @@ fn what_is_not_built_yet_is_refused_by_name() {
     assert!(read(vec![("mode", Toml::Text("magic"))]).unwrap_err().contains("unknown mode \"magic\""));
     let asynchronous = vec![("nodes", Toml::List(vec![Toml::Text("a")])), ("replication", Toml::Text("async"))];
     let asynchronous = vec![("mode", Toml::Text("primary-backup")), ("primary-backup", Toml::Table(asynchronous))];
-    assert_eq!(read(asynchronous).unwrap_err(), "`primary-backup.replication` is not supported yet");
+    let max_lag = read(asynchronous).unwrap().plan(true).max_lag.unwrap();
+    assert_eq!((max_lag.messages, max_lag.micros), (10_000, 2_000_000));
 }
 
 #[test]
@@ -215,7 +216,7 @@ fn rabbitmqs_keys_mean_a_mode_and_limits() {
         (vec![("ha-mode", Text("some"))], "`ha-mode` must be"),
         (vec![("ha-mode", Text("exactly"))], "`ha-params` must be a number"),
         (vec![("ha-params", Number(1))], "`ha-params` needs ha-mode"),
-        (vec![("ha-promote-on-failure", Text("always"))], "`ha-promote-on-failure` is \"always\", expected"),
+        (vec![("ha-promote-on-failure", Text("often"))], "`ha-promote-on-failure` is \"often\", expected"),
         (vec![("max-length", Number(-1))], "`max-length` is -1, expected a number"),
         (vec![("overflow", Text("burst"))], "`overflow` is \"burst\", expected"),
         (vec![("shiny", Number(1))], "`shiny` is no policy key"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::mutation::{self, Mutation};
-use crate::types::{Assignment, Boot, Epoch, Incarnation, Member, NodeId, Process, Version};
+use crate::types::{Assignment, Boot, Epoch, Incarnation, Lag, LogEnd, Member, NodeId, Process, Version};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Catalog {
@@ -15,6 +15,12 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
+    /// A queue that may lose something, up to `max_lag` or at last everything.
+    pub(crate) fn losing(self, max_lag: Option<Lag>, last_resort: bool) -> Self {
+        let first = Assignment { max_lag, last_resort, ..Assignment::clone(self.now()) };
+        Self { history: vec![Arc::new(first)], ..self }
+    }
+
     pub(crate) fn new(nodes: u64, min_in_sync: u32) -> Self {
         let registered: Vec<_> = (0..nodes)
             .map(|node| Process { node: NodeId(node), incarnation: Incarnation(node + 100), boot: Boot(1) })
@@ -25,10 +31,8 @@ impl Catalog {
             leader: registered.first().copied(),
             replicas: registered.iter().map(|process| process.node).collect(),
             isr: registered.iter().map(|process| process.member()).collect(),
-            eligible: BTreeSet::new(),
             min_in_sync,
-            predecessor: None,
-            predecessor_released: false,
+            ..Assignment::default()
         };
         Self { history: vec![Arc::new(first)], registered }
     }
@@ -49,19 +53,27 @@ impl Catalog {
     }
 
     /// §4.3: a matching comparison always ends the proposal, taken or refused.
-    pub(crate) fn propose(&mut self, by: Process, from: &Assignment, isr: BTreeSet<Member>) {
+    pub(crate) fn propose(
+        &mut self,
+        by: Process,
+        from: &Assignment,
+        (isr, trailing): (BTreeSet<Member>, BTreeSet<Member>),
+    ) {
         let now = self.now();
         let compared = (now.epoch, now.version) == (from.epoch, from.version) && now.leader == Some(by);
         if !compared && !mutation::on(Mutation::ChangeWithoutCompare) {
             return;
         }
         let welcome = |member: &Member| {
-            now.isr.contains(member) || (now.replicas.contains(&member.node) && self.is_known(member))
+            now.isr.contains(member)
+                || now.trailing.contains(member)
+                || (now.replicas.contains(&member.node) && self.is_known(member))
         };
-        let taken = isr.contains(&by.member()) && isr.iter().all(welcome);
+        let taken = isr.contains(&by.member()) && isr.iter().chain(&trailing).all(welcome);
         self.change(|next| {
             if taken {
                 set_isr(next, isr);
+                next.trailing = trailing;
             }
         });
     }
@@ -71,15 +83,58 @@ impl Catalog {
         self.registered[process.node.0 as usize] = process;
         let gone = |member: &Member| member.node == process.node && *member != process.member();
         let now = self.now();
-        if now.isr.iter().chain(&now.eligible).any(gone) {
+        if now.isr.iter().chain(&now.eligible).chain(&now.trailing).any(gone) {
             self.change(|next| {
                 let rest: BTreeSet<_> = next.isr.iter().copied().filter(|member| !gone(member)).collect();
                 if !rest.is_empty() {
                     set_isr(next, rest);
                 }
                 next.eligible.retain(|member| !gone(member));
+                next.trailing.retain(|member| !gone(member));
             });
         }
+    }
+
+    /// §6.3: what a replica would lead with, if need be.
+    pub(crate) fn offer(&mut self, by: Process, to: &Assignment, end: LogEnd) {
+        let now = self.now();
+        if now.leader.is_none() && now.epoch == to.epoch && self.registered[by.node.0 as usize] == by {
+            self.change(|next| {
+                next.offers.insert(by, end);
+            });
+        }
+    }
+
+    /// §6.3: nobody who has everything is live, so the longest log of those that
+    /// answered leads, alone. What it would lead with.
+    pub(crate) fn elect_unclean(&mut self, live: &BTreeSet<Process>) -> Option<LogEnd> {
+        let now = self.now();
+        let counts = |process: &Process| {
+            let member = process.member();
+            now.isr.contains(&member) || now.eligible.contains(&member)
+        };
+        if now.leader.is_some() || live.iter().any(counts) {
+            return None;
+        }
+        let may = |process: &Process| {
+            live.contains(process)
+                && self.registered[process.node.0 as usize] == *process
+                && (now.last_resort || now.trailing.contains(&process.member()))
+        };
+        let offers = now.offers.iter().filter(|(process, _)| may(process));
+        let (leader, end) = offers.max_by_key(|(_, end)| **end)?;
+        let (leader, end) = (*leader, *end);
+        self.change(|next| {
+            next.predecessor = None;
+            next.leader = Some(leader);
+            next.epoch = next.epoch.next();
+            next.isr = [leader.member()].into();
+            next.eligible.clear();
+            next.trailing.clear();
+            next.offers.clear();
+            next.unclean = next.epoch;
+        });
+        Some(end)
     }
 
     /// §6.2: the first live and willing of the in-sync set, else of the
@@ -105,8 +160,11 @@ impl Catalog {
         self.change(|next| {
             next.predecessor = next.leader;
             next.leader = leader;
+            next.epoch = next.epoch.next();
+            next.offers.clear();
             if leader.is_some() {
-                next.epoch = next.epoch.next();
+                let gone = |member: &Member| dead.contains(&member.node) || isr.contains(member);
+                next.trailing.retain(|member| !gone(member));
             }
             set_isr(next, isr);
         });

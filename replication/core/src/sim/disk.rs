@@ -89,10 +89,10 @@ impl Disk {
                     self.entries.insert(index, entry);
                 }
             }
-            Write::Truncate { from } => {
+            Write::Truncate { from, .. } => {
                 self.entries.split_off(&from.0);
             }
-            Write::Install { checkpoint } => {
+            Write::Install { checkpoint, .. } => {
                 self.entries.clear();
                 self.checkpoint = Some(checkpoint);
             }

@@ -12,7 +12,7 @@ mod rng;
 mod world;
 
 use crate::mutation::{self, Mutation};
-use world::{Tally, World};
+use world::{Rules, Tally, World};
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -20,17 +20,43 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn promises_hold_whatever_happens() {
-    if let Some(seed) = number("WARREN_SEED") {
-        let mut world = World::new(seed, true);
-        world.run().unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
-        return;
-    }
+    let (seeds, sum) = simulate(Rules::Sync, 1_000);
+    busy(seeds, &sum, &[("installs", sum.installs), ("truncations", sum.truncations)]);
+    assert_eq!((sum.unclean, sum.aside), (0, 0));
+}
+
+/// §6.3: what trails within `max-lag` costs no more than that when it takes over,
+/// and what may be missing is said right.
+#[test]
+fn an_unclean_takeover_costs_no_more_than_the_lag_that_is_allowed() {
+    let (seeds, sum) = simulate(Rules::Async, 1_000);
+    busy(seeds, &sum, &[]);
+    assert!(
+        sum.unclean > seeds / 4 && sum.lost > seeds / 4 && sum.aside > seeds / 4,
+        "hardly anything was lost: {sum:?}"
+    );
+}
+
+/// §6.3: any replica may lead if none that has everything is there.
+#[test]
+fn a_last_resort_is_said_to_be_one_and_comes_right_again() {
+    let (seeds, sum) = simulate(Rules::LastResort, 1_000);
+    busy(seeds, &sum, &[]);
+    assert!(sum.unclean > seeds / 10 && sum.lost > 0 && sum.aside > 0, "hardly anything was lost: {sum:?}");
+}
+
+fn simulate(rules: Rules, seeds: u64) -> (u64, Tally) {
     let mut sum = Tally::default();
-    let seeds = number("WARREN_SEEDS").unwrap_or(1_000);
+    if let Some(seed) = number("WARREN_SEED") {
+        let mut world = World::new(seed, rules, true);
+        world.run().unwrap_or_else(|violation| panic!("{rules:?}, seed {seed}: {violation}"));
+        return (0, world.tally());
+    }
+    let seeds = number("WARREN_SEEDS").unwrap_or(seeds);
     for seed in 0..seeds {
-        let mut world = World::new(seed, false);
+        let mut world = World::new(seed, rules, false);
         if let Err(violation) = world.run() {
-            panic!("seed {seed} (replay with WARREN_SEED={seed}): {violation}");
+            panic!("{rules:?}, seed {seed} (replay with WARREN_SEED={seed}): {violation}");
         }
         let tally = world.tally();
         sum.epochs += tally.epochs;
@@ -41,26 +67,41 @@ fn promises_hold_whatever_happens() {
         sum.confirmed += tally.confirmed;
         sum.repeated += tally.repeated;
         sum.isr_changes += tally.isr_changes;
+        sum.unclean += tally.unclean;
+        sum.lost += tally.lost;
+        sum.aside += tally.aside;
     }
-    println!("{seeds} seeds: {sum:?}");
-    // A simulation in which nothing happens proves nothing.
-    for (what, count) in [
+    println!("{rules:?}, {seeds} seeds: {sum:?}");
+    (seeds, sum)
+}
+
+/// A simulation in which nothing happens proves nothing.
+fn busy(seeds: u64, sum: &Tally, also: &[(&str, u64)]) {
+    if seeds == 0 {
+        return;
+    }
+    let common = [
         ("epochs", sum.epochs),
         ("crashes", sum.crashes),
-        ("installs", sum.installs),
-        ("truncations", sum.truncations),
         ("confirms", sum.confirmed),
         ("repeats", sum.repeated),
         ("changes of the in-sync set", sum.isr_changes),
-    ] {
-        assert!(count > seeds, "only {count} {what} in {seeds} seeds");
+    ];
+    for (what, count) in common.iter().chain(also) {
+        assert!(*count > seeds, "only {count} {what} in {seeds} seeds");
     }
 }
 
 /// The first of so many seeds in which the simulation notices.
 pub(crate) fn caught(mutation: Mutation, seeds: u64) -> Option<(u64, String)> {
     mutation::set(Some(mutation));
-    let found = (0..seeds).find_map(|seed| World::new(seed, false).run().err().map(|violation| (seed, violation)));
+    // Rules of unclean elections show where there are some.
+    let rules = match mutation {
+        Mutation::IgnoreLag | Mutation::NoGap | Mutation::UnmarkedStart => Rules::Async,
+        _ => Rules::Sync,
+    };
+    let found =
+        (0..seeds).find_map(|seed| World::new(seed, rules, false).run().err().map(|violation| (seed, violation)));
     mutation::set(None);
     found
 }

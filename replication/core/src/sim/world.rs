@@ -13,14 +13,17 @@ use bytes::Bytes;
 
 use super::catalog::Catalog;
 use super::disk::Disk;
-use super::oracle::Oracle;
+use super::oracle::{Allowed, Oracle};
 use super::publisher::Publisher;
 use super::rng::Rng;
 use crate::message::{MirrorMessage, SettleReason};
+use crate::record;
 use crate::replica::Replica;
 use crate::settings::Settings;
-use crate::step::{Action, Event, Proposal};
-use crate::types::{Assignment, Clock, Epoch, Index, Member, Moment, NodeId, Offset, Process, QueueId, Session};
+use crate::step::{Action, Event, Proposal, Write};
+use crate::types::{
+    Assignment, Clock, Epoch, Index, Lag, LogEnd, Member, Moment, NodeId, Offset, Process, QueueId, Session,
+};
 
 const QUEUE: QueueId = QueueId(7);
 const MILLI: u64 = 1_000;
@@ -80,6 +83,12 @@ enum What {
         by: Process,
         from: Arc<Assignment>,
         isr: BTreeSet<Member>,
+        trailing: BTreeSet<Member>,
+    },
+    Offer {
+        by: Process,
+        to: Arc<Assignment>,
+        end: LogEnd,
     },
     Elect {
         unwilling: Option<NodeId>,
@@ -111,6 +120,20 @@ pub(super) struct Tally {
     pub(super) confirmed: u64,
     pub(super) repeated: u64,
     pub(super) isr_changes: u64,
+    pub(super) unclean: u64,
+    pub(super) lost: u64,
+    pub(super) aside: u64,
+}
+
+/// What the queue's plan lets go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// Nothing: a confirm means every member in sync.
+    Sync,
+    /// A confirm means the leader, and that nobody trails too far.
+    Async,
+    /// As `Sync`, but any replica leads if it must.
+    LastResort,
 }
 
 pub(super) struct World {
@@ -126,6 +149,8 @@ pub(super) struct World {
     sent_until: Vec<u64>,
     oracle: Oracle,
     faults: bool,
+    /// By epoch: what an unclean leader was elected with.
+    unclean: BTreeMap<Epoch, Allowed>,
     /// How rough it is, per run.
     loss: u64,
     crash: u64,
@@ -136,11 +161,19 @@ pub(super) struct World {
 type Verdict = Result<(), String>;
 
 impl World {
-    pub(super) fn new(seed: u64, trace: bool) -> Self {
+    pub(super) fn new(seed: u64, rules: Rules, trace: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let count = rng.between(3, 5);
+        let count = rng.between(if rules == Rules::Async { 2 } else { 3 }, 5);
         let min_in_sync = rng.between(1, count / 2 + 1) as u32;
-        let catalog = Catalog::new(count, min_in_sync);
+        let catalog = match rules {
+            Rules::Sync => Catalog::new(count, min_in_sync),
+            Rules::LastResort => Catalog::new(count, min_in_sync).losing(None, true),
+            Rules::Async => {
+                let mut bound = |most: u64| if rng.permille(500) { rng.between(1, most) } else { u64::MAX };
+                let max_lag = Lag { messages: bound(20), bytes: bound(3_000), micros: bound(300 * MILLI) };
+                Catalog::new(count, 1).losing(Some(max_lag), false)
+            }
+        };
         let nodes = catalog.registered.iter().map(|process| Node {
             process: *process,
             replica: Some(Replica::new(*process, crate::recovery::Recovery::empty(QUEUE), settings())),
@@ -161,6 +194,7 @@ impl World {
             sent_until: vec![0; publishers.len()],
             publishers,
             oracle: Oracle::default(),
+            unclean: BTreeMap::new(),
             faults: true,
             loss: rng.below(80),
             crash: rng.below(4),
@@ -259,12 +293,18 @@ impl World {
                 }
                 Ok(())
             }
-            What::ProposeIsr { by, from, isr } => {
-                let before = self.catalog.now().isr.clone();
-                self.catalog.propose(by, &from, isr);
-                if before != self.catalog.now().isr {
+            What::ProposeIsr { by, from, isr, trailing } => {
+                let before = Arc::clone(self.catalog.now());
+                self.catalog.propose(by, &from, (isr, trailing));
+                let now = self.catalog.now();
+                if before.isr != now.isr || before.trailing != now.trailing {
                     self.tally.isr_changes += 1;
                 }
+                self.log(|| format!("catalog {:?}", self.catalog.now()));
+                Ok(())
+            }
+            What::Offer { by, to, end } => {
+                self.catalog.offer(by, &to, end);
                 self.log(|| format!("catalog {:?}", self.catalog.now()));
                 Ok(())
             }
@@ -311,8 +351,18 @@ impl World {
             }
             match action {
                 Action::Write(write) => {
-                    if matches!(write, crate::step::Write::Truncate { .. }) {
-                        self.tally.truncations += 1;
+                    match &write {
+                        Write::Truncate { aside, .. } => {
+                            self.tally.truncations += 1;
+                            self.tally.aside += u64::from(*aside);
+                        }
+                        Write::Install { aside, .. } => self.tally.aside += u64::from(aside.is_some()),
+                        Write::Append { entries, .. } => {
+                            for position in entries.iter().filter_map(|entry| record::position(entry).ok()) {
+                                self.oracle.on_appended(position, self.now);
+                            }
+                        }
+                        _ => {}
                     }
                     self.nodes[node].disk.write(write);
                     if !self.nodes[node].syncing {
@@ -326,19 +376,31 @@ impl World {
                     let event = Event::LogRead { mirror, first, entries: Vec::new() };
                     self.later(1, 10, What::Read { at: process, event, first, most });
                 }
-                Action::ProposeIsr { from, isr } => {
+                Action::Offer { to, end } => {
+                    if !self.nodes[node].cut_from_catalog && !self.lost() {
+                        self.later(1, 30, What::Offer { by: process, to, end });
+                    }
+                }
+                Action::ProposeIsr { from, isr, trailing } => {
                     // The answer is the applied catalog; the wish may be lost or doubled.
                     if !self.nodes[node].cut_from_catalog && !self.lost() {
-                        self.later(1, 30, What::ProposeIsr { by: process, from: from.clone(), isr: isr.clone() });
+                        let (from, isr, trailing) = (from.clone(), isr.clone(), trailing.clone());
+                        self.later(1, 30, What::ProposeIsr { by: process, from, isr, trailing });
                     }
                     if self.faults && self.rng.permille(100) {
-                        self.later(1, 500, What::ProposeIsr { by: process, from, isr });
+                        self.later(1, 500, What::ProposeIsr { by: process, from, isr, trailing });
                     }
                 }
                 Action::Leading => {
                     self.tally.epochs += 1;
                     self.log(|| format!("{node} leads epoch {epoch}"));
                     if let Some(replica) = &self.nodes[node].replica {
+                        // Whom the catalog elected may have ended before it led.
+                        let later = self.unclean.split_off(&epoch.next());
+                        if let Some((elected, allowed)) = std::mem::replace(&mut self.unclean, later).pop_last() {
+                            self.tally.unclean += 1;
+                            self.tally.lost += self.oracle.on_unclean(elected, replica, allowed)?;
+                        }
                         self.oracle.on_leading(process, replica)?;
                     }
                 }
@@ -346,7 +408,7 @@ impl World {
                 Action::Committed(told) => {
                     let stored = self.nodes[node].disk.read(told.index, 1).pop();
                     self.log(|| format!("{node} commits {} in epoch {epoch}", told.index));
-                    self.oracle.on_committed(&told, stored)?;
+                    self.oracle.on_committed(epoch, &told, stored)?;
                     for (session, runs) in &told.confirmed {
                         self.tell(epoch, *session, sequences(runs), None);
                     }
@@ -398,7 +460,7 @@ impl World {
     /// Flips a bit in one of the entries on their way.
     fn damage(&mut self, message: MirrorMessage) -> MirrorMessage {
         match message {
-            MirrorMessage::Append { epoch, prev, commit, mut entries } => {
+            MirrorMessage::Append { epoch, prev, commit, unclean, mut entries } => {
                 let nth = self.rng.below(entries.len() as u64) as usize;
                 if let Some(entry) = entries.get_mut(nth) {
                     let mut bytes = entry.to_vec();
@@ -406,7 +468,7 @@ impl World {
                     bytes[middle] ^= 4;
                     *entry = Bytes::from(bytes);
                 }
-                MirrorMessage::Append { epoch, prev, commit, entries }
+                MirrorMessage::Append { epoch, prev, commit, unclean, entries }
             }
             other => other,
         }
@@ -462,6 +524,19 @@ impl World {
             let nodes = self.catalog.registered.iter().filter(|process| !seen.contains(process));
             let dead = nodes.map(|process| process.node).collect();
             self.catalog.elect(&seen, &dead, unwilling);
+            // Whoever has an answer of all is in no hurry, whoever has one is.
+            let now = self.catalog.now();
+            let asked = seen.iter().filter(|process| now.last_resort || now.trailing.contains(&process.member()));
+            let answered = asked.clone().filter(|process| now.offers.contains_key(process)).count();
+            let all = answered == asked.count();
+            let max_lag = now.max_lag;
+            if answered > 0
+                && (all || self.rng.permille(200))
+                && let Some(end) = self.catalog.elect_unclean(&seen)
+            {
+                let allowed = Allowed { max_lag, kept: end.kept };
+                self.unclean.insert(self.catalog.now().epoch, allowed);
+            }
             self.log(|| format!("elected {:?}", self.catalog.now()));
         }
         Ok(())
@@ -478,10 +553,12 @@ fn sequences(runs: &[(u64, u64)]) -> Vec<u64> {
 
 fn brief(message: &MirrorMessage) -> String {
     match message {
-        MirrorMessage::Append { epoch, prev, commit, entries } => {
+        MirrorMessage::Append { epoch, prev, commit, entries, .. } => {
             format!("append epoch {epoch} prev {}/{} commit {commit} entries {}", prev.epoch, prev.index, entries.len())
         }
-        MirrorMessage::Install { epoch, checkpoint } => format!("install epoch {epoch}, {} bytes", checkpoint.len()),
+        MirrorMessage::Install { epoch, checkpoint, anew } => {
+            format!("install epoch {epoch}, {} bytes, {anew:?}", checkpoint.len())
+        }
         other => format!("{other:?}"),
     }
 }

@@ -4,7 +4,7 @@ use super::super::disk::Disk;
 use super::super::publisher::Publisher;
 use super::{Moment, NodeId, QUEUE, Replica, Verdict, What, World, settings};
 use crate::step::Event;
-use crate::types::Incarnation;
+use crate::types::{Incarnation, Member};
 
 impl World {
     pub(super) fn fault(&mut self) -> Verdict {
@@ -55,7 +55,7 @@ impl World {
         self.nodes[node].stalled = false;
         // A disk may be lost while another that counts is whole (promise 1).
         let now = self.catalog.now();
-        let whole = now.isr.iter().chain(&now.eligible).any(|member| {
+        let whole = now.isr.iter().chain(&now.eligible).chain(&now.trailing).any(|member| {
             member.node.0 as usize != node && self.nodes[member.node.0 as usize].process.member() == *member
         });
         if whole && self.rng.permille(100) {
@@ -109,7 +109,8 @@ impl World {
     /// Promise 10: everybody in sync, everything confirmed and known everywhere.
     pub(super) fn has_converged(&self) -> bool {
         let now = self.catalog.now();
-        let full = self.nodes.iter().all(|node| now.isr.contains(&node.process.member()));
+        let trailing = |member: &Member| now.max_lag.is_some() && now.trailing.contains(member);
+        let full = self.nodes.iter().map(|node| node.process.member()).all(|m| now.isr.contains(&m) || trailing(&m));
         let replicas = || self.nodes.iter().filter_map(|node| node.replica.as_ref());
         full && replicas().filter(|replica| replica.is_leading()).count() == 1
             && self.publishers.iter().all(Publisher::is_idle)
