@@ -223,7 +223,7 @@ fn unclean(catalog: &State, takeover: &Takeover) -> UncleanRow {
         epoch: takeover.epoch.0,
         time: takeover.time,
         kept_below: takeover.kept.0,
-        next_from: takeover.next().0,
+        next_from: takeover.next.0,
         at_most: takeover
             .at_most
             .map(|lag| [bound(lag.messages), bound(lag.bytes), bound(lag.micros).map(|n| n / 1_000)]),
@@ -237,7 +237,7 @@ pub(super) fn says(catalog: &State, takeover: &Takeover) -> String {
     let former = takeover.former.map_or_else(|| "nobody".to_owned(), |node| node_name(catalog, node));
     let missing = match takeover.kept.0 {
         0 => "any message confirmed before may be missing".to_owned(),
-        kept => format!("messages with offsets from {kept} up to {} may be missing", takeover.next().0 - 1),
+        kept => format!("messages with offsets from {kept} up to {} may be missing", takeover.next.0 - 1),
     };
     let bound = takeover.at_most.map_or_else(String::new, |lag| format!(", at most {lag} of them"));
     format!("{node} took over from {former} in epoch {epoch} without having everything: {missing}{bound}")

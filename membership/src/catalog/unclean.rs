@@ -22,21 +22,15 @@ pub struct Takeover {
     pub node: NodeId,
     /// Who led before, and may have confirmed more.
     pub former: Option<NodeId>,
-    /// Messages below this offset are all there, those from here up to
-    /// [`Takeover::next`] may be missing; 0: it is not known which.
+    /// Messages below this offset are all there; 0: it is not known which.
     pub kept: Offset,
+    /// The offsets from here on were given out after it: those in between may be
+    /// missing.
+    pub next: Offset,
     /// No more than this is missing, if that is known.
     pub at_most: Option<Lag>,
     /// Milliseconds since 1970.
     pub time: u64,
-}
-
-impl Takeover {
-    /// The offsets from here on were given out after it.
-    #[must_use]
-    pub fn next(&self) -> Offset {
-        Offset(self.kept.0.saturating_add(1 << 32))
-    }
 }
 
 /// What the plan means for a queue as it stands. While it moves, to other nodes
@@ -175,6 +169,7 @@ impl State {
                 let at_most = if bounded { assignment.max_lag } else { None };
                 assignment.epoch = assignment.epoch.next();
                 assignment.unclean = assignment.epoch;
+                assignment.gaps += 1;
                 assignment.leader = Some(leader);
                 assignment.predecessor = predecessor;
                 assignment.predecessor_released = predecessor_released;
@@ -182,8 +177,9 @@ impl State {
                 // What they held, if it was more, is not in this log.
                 assignment.eligible.clear();
                 assignment.trailing.clear();
-                let (epoch, node, kept) = (assignment.epoch, leader.node, end.kept);
-                queue.takeover = Some(Takeover { epoch, node, former, kept, at_most, time });
+                let (epoch, node) = (assignment.epoch, leader.node);
+                let LogEnd { kept, next, .. } = end;
+                queue.takeover = Some(Takeover { epoch, node, former, kept, next, at_most, time });
             });
             led += 1;
         }

@@ -38,10 +38,6 @@ pub(crate) struct Leader {
     trail: Trail,
 }
 
-/// Offsets that an unclean leader leaves out: more than any log that it may lack
-/// has given out beyond its own (§6.3).
-const GAP: u64 = 1 << 32;
-
 impl Terms {
     /// Whether there is no room for a message: whether it is to be kept then.
     fn refuse(&mut self, message: &Message) -> Option<bool> {
@@ -117,9 +113,10 @@ impl Leader {
         leader.adopt(own, now, out);
         // The one that was elected so may have ended before it said so in its log.
         let said = own.log.last_unclean().epoch;
-        let unclean = own.assignment.as_ref().is_some_and(|assignment| assignment.unclean > said);
+        let assignment = own.assignment.as_ref();
+        let (unclean, gaps) = assignment.map_or((false, 0), |assignment| (assignment.unclean > said, assignment.gaps));
         if unclean && !mutation::on(Mutation::NoGap) {
-            own.log.leave_gap(GAP);
+            own.log.leave_gap(gaps);
         }
         leader.draft.epoch_start(own.me, unclean && !mutation::on(Mutation::UnmarkedStart));
         leader.seal(own, now, out);

@@ -46,6 +46,10 @@ impl Pending {
     }
 }
 
+/// Offsets that an unclean leader leaves out for each log that it may lack: more
+/// than any has given out beyond what this one has (§6.3).
+const GAP: u64 = 1 << 32;
+
 /// What a copy that started anew has to reach (§5.3): its sessions were those of
 /// another log further on. All 0 if it was made of nothing but its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -161,10 +165,17 @@ impl Log {
         self.holds(self.whole.at)
     }
 
-    /// Leaves a gap in the offsets: numbers that another log may have given to
-    /// messages that are missing here (§6.3).
-    pub(crate) fn leave_gap(&mut self, offsets: u64) {
-        self.next_offset = Offset(self.next_offset.0.saturating_add(offsets));
+    /// The next offset behind a gap of numbers that other logs may have given to
+    /// messages that are missing here (§6.3): one for each of so many unclean
+    /// elections that is not in this log.
+    pub(crate) fn behind_gap(&self, elections: u64) -> Offset {
+        let missing = elections.saturating_sub(self.unclean.len() as u64).max(1);
+        Offset(self.next_offset.0.saturating_add(missing.saturating_mul(GAP)))
+    }
+
+    /// Leaves that gap.
+    pub(crate) fn leave_gap(&mut self, elections: u64) {
+        self.next_offset = self.behind_gap(elections);
     }
 
     pub(crate) fn marks(&self) -> &Marks {

@@ -290,7 +290,8 @@ impl Replica {
             } else {
                 Offset(0)
             };
-            out.push(Action::Offer { to, end: LogEnd { last, kept } });
+            let next = self.own.log.behind_gap(to.gaps + 1);
+            out.push(Action::Offer { to, end: LogEnd { last, kept, next } });
         }
     }
 

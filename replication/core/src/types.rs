@@ -137,6 +137,9 @@ pub struct LogEnd {
     /// Of the messages below this offset it has all that are in the queue; 0 if
     /// nothing is known.
     pub kept: Offset,
+    /// The offset that it would give to its next message. No other log has given
+    /// out this one or any behind it.
+    pub next: Offset,
 }
 
 /// What the applied catalog says of a queue's replication (§1). Adopted as a
@@ -173,6 +176,8 @@ pub struct Assignment {
     /// The last epoch whose leader may have lacked what was committed (§6.3), 0 if
     /// none did. The first leader from there on marks it in the log.
     pub unclean: Epoch,
+    /// How many such epochs there were: each leaves a gap in the offsets.
+    pub gaps: u64,
     /// While nobody leads: what those would lead with that may, but only so.
     pub offers: BTreeMap<Process, LogEnd>,
 }

@@ -42,7 +42,7 @@ impl World {
     fn offer(&mut self, id: QueueId, node: u64, end: (u64, u64)) {
         let (epoch, process) = (self.of_queue(id).epoch, process(node, 1));
         let last = Position { epoch: Epoch(end.0), index: Index(end.1) };
-        let end = LogEnd { last, kept: Offset(end.1) };
+        let end = LogEnd { last, kept: Offset(end.1), next: Offset(1 << 32) };
         self.ok(Command::Offer { queue: id, epoch, process, end });
     }
 

@@ -133,6 +133,7 @@ impl Catalog {
             next.trailing.clear();
             next.offers.clear();
             next.unclean = next.epoch;
+            next.gaps += 1;
         });
         Some(end)
     }
