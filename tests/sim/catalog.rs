@@ -150,7 +150,9 @@ impl Catalog {
         let mode = match rng.below(10) {
             0..5 => Mode::Mirror(Mirror { replicas: Replicas::Count(3), min_in_sync, leaders, unclean_after: None }),
             5 => Mode::Mirror(Mirror { replicas: Replicas::All, min_in_sync, leaders, unclean_after: None }),
-            6..8 => Mode::Mirror(Mirror { replicas: Replicas::Nodes(names), min_in_sync, leaders, unclean_after: None }),
+            6..8 => {
+                Mode::Mirror(Mirror { replicas: Replicas::Nodes(names), min_in_sync, leaders, unclean_after: None })
+            }
             _ => Mode::PrimaryBackup(PrimaryBackup {
                 nodes: names,
                 min_in_sync,
