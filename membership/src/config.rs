@@ -26,6 +26,8 @@ pub struct MembershipConfig {
     pub advertise: Option<SocketAddr>,
     /// Where the others reach this node's peer links.
     pub peer_address: SocketAddr,
+    /// What this node may be lost together with; empty: nothing that is known.
+    pub zone: String,
     /// Where clients reach this node, for show.
     pub amqp_address: String,
     /// Where operators reach this node, for show.

@@ -222,6 +222,7 @@ fn registration(core: &Core) -> Vec<Command> {
         process: core.process,
         nonce: core.nonce,
         addresses: Addresses {
+            zone: core.config.zone.clone(),
             peer: core.config.peer_address.to_string(),
             amqp: core.config.amqp_address.clone(),
             http: core.config.http_address.clone(),

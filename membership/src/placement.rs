@@ -12,6 +12,8 @@ pub struct Candidate<'a> {
     pub node: NodeId,
     /// Its configured name.
     pub name: &'a str,
+    /// What it may be lost together with, as configured; empty: nothing.
+    pub zone: &'a str,
     /// Whether it can hold a copy right now.
     pub live: bool,
     /// How many queues it leads.
@@ -47,8 +49,7 @@ pub fn place(plan: &Plan, candidates: &[Candidate<'_>], local: NodeId, turn: u64
     let leader = leader.map_or(0, |(i, _)| i);
     let leader = pool.remove(leader);
     if !named {
-        pool.sort_by_key(|c| (!c.live, c.hosted, c.node));
-        pool.truncate(wanted(replicas, candidates.len()).saturating_sub(1));
+        pool = spread(vec![leader], pool, wanted(replicas, candidates.len())).split_off(1);
         if !pool.is_empty() {
             let places = pool.len() as u64;
             pool.rotate_left(usize::try_from(turn % places).unwrap_or(0));
@@ -72,13 +73,50 @@ pub fn replace(plan: &Plan, candidates: &[Candidate<'_>], current: &[NodeId]) ->
     }
     let stays = |node: &&NodeId| pool.iter().any(|c| c.node == **node);
     let mut target: Vec<NodeId> = current.iter().filter(stays).copied().collect();
-    let mut others: Vec<&&Candidate<'_>> = pool.iter().filter(|c| !target.contains(&c.node)).collect();
-    if !matches!(replicas, Replicas::Nodes(_)) {
-        others.sort_by_key(|c| (!c.live, c.hosted, c.node));
+    let wanted = wanted(replicas, candidates.len());
+    if matches!(replicas, Replicas::Nodes(_)) {
+        let others: Vec<NodeId> = pool.iter().map(|c| c.node).filter(|node| !target.contains(node)).collect();
+        target.extend(others);
+        target.truncate(wanted);
+        return target;
     }
-    target.extend(others.iter().map(|c| c.node));
-    target.truncate(wanted(replicas, candidates.len()));
-    target
+    target.truncate(wanted);
+    let (mut here, mut others): (Vec<_>, Vec<_>) = pool.into_iter().partition(|c| target.contains(&c.node));
+    here.sort_by_key(|c| target.iter().position(|node| *node == c.node));
+    // The last one that stands where another does makes room for one elsewhere.
+    while let Some(nth) = crowded(&here) {
+        let elsewhere = others.iter().enumerate().filter(|(_, c)| neighbours(&here, c) == 0);
+        let Some((best, _)) = elsewhere.min_by_key(|(_, c)| (!c.live, c.hosted, c.node)) else { break };
+        here.push(others.remove(best));
+        others.push(here.remove(nth));
+    }
+    spread(here, others, wanted).iter().map(|c| c.node).collect()
+}
+
+/// How many of these are in a candidate's zone.
+fn neighbours(chosen: &[&Candidate<'_>], candidate: &Candidate<'_>) -> usize {
+    chosen.iter().filter(|c| !c.zone.is_empty() && c.zone == candidate.zone).count()
+}
+
+/// The last one that shares its zone with one before it.
+fn crowded(chosen: &[&Candidate<'_>]) -> Option<usize> {
+    (1..chosen.len()).rev().find(|nth| neighbours(&chosen[..*nth], chosen[*nth]) > 0)
+}
+
+/// Adds the best of the others until there are as many as wanted: live ones, in
+/// zones that have none yet, with the fewest copies.
+fn spread<'a>(
+    mut chosen: Vec<&'a Candidate<'a>>,
+    mut others: Vec<&'a Candidate<'a>>,
+    wanted: usize,
+) -> Vec<&'a Candidate<'a>> {
+    while chosen.len() < wanted {
+        let best = others.iter().enumerate();
+        let best = best.min_by_key(|(_, c)| (!c.live, neighbours(&chosen, c), c.hosted, c.node)).map(|(nth, _)| nth);
+        let Some(best) = best else { break };
+        chosen.push(others.remove(best));
+    }
+    chosen
 }
 
 /// Those that may hold the queue at all; named ones in the order named.
@@ -116,7 +154,8 @@ mod tests {
     /// Nodes `a`, `b`, … with (live, led, hosted).
     fn nodes(of: &[(bool, usize, usize)]) -> Vec<Candidate<'static>> {
         let named = (1..).map(NodeId).zip(["a", "b", "c", "d"]);
-        named.zip(of).map(|((node, name), &(live, led, hosted))| Candidate { node, name, live, led, hosted }).collect()
+        let candidate = |((node, name), &(live, led, hosted))| Candidate { node, name, zone: "", live, led, hosted };
+        named.zip(of).map(candidate).collect()
     }
 
     fn ids(nodes: &[NodeId]) -> Vec<u64> {
@@ -170,6 +209,39 @@ mod tests {
         assert!(nodes.iter().all(|n| n.led == 100), "{nodes:?}");
         assert_eq!(successors.len(), 6);
         assert!(successors.values().all(|&n| n == 50), "{successors:?}");
+    }
+
+    /// Four nodes in these zones.
+    fn zoned(zones: [&'static str; 4]) -> Vec<Candidate<'static>> {
+        let mut nodes = nodes(&[(true, 0, 0), (true, 0, 1), (true, 0, 2), (true, 0, 3)]);
+        nodes.iter_mut().zip(zones).for_each(|(node, zone)| node.zone = zone);
+        nodes
+    }
+
+    #[test]
+    fn two_copies_share_a_zone_only_if_no_other_has_a_live_node() {
+        let two = plan(Replicas::Count(2), Leaders::Balanced);
+        let three = plan(Replicas::Count(3), Leaders::Balanced);
+        let nodes = zoned(["x", "x", "y", "z"]);
+        assert_eq!(ids(&place(&two, &nodes, NodeId(1), 0)), [1, 3]);
+        assert_eq!(ids(&place(&three, &nodes, NodeId(1), 0)), [1, 3, 4]);
+        let mut nodes = zoned(["x", "x", "y", "y"]);
+        assert_eq!(ids(&place(&three, &nodes, NodeId(1), 0)), [1, 3, 2]);
+        (nodes[2].live, nodes[3].live) = (false, false);
+        assert_eq!(ids(&place(&two, &nodes, NodeId(1), 0)), [1, 2]);
+        assert_eq!(ids(&place(&two, &zoned(["x", "", "", "x"]), NodeId(1), 0)), [1, 2]);
+    }
+
+    /// Whoever leads stays, and who is alone in its zone.
+    #[test]
+    fn a_queue_moves_out_of_a_crowded_zone() {
+        let at = |of: &[u64]| of.iter().map(|&n| NodeId(n)).collect::<Vec<_>>();
+        let two = plan(Replicas::Count(2), Leaders::Balanced);
+        let three = plan(Replicas::Count(3), Leaders::Balanced);
+        assert_eq!(ids(&replace(&two, &zoned(["x", "x", "y", "z"]), &at(&[2, 1]))), [2, 3]);
+        assert_eq!(ids(&replace(&three, &zoned(["x", "x", "y", "y"]), &at(&[1, 2, 4]))), [1, 2, 4]);
+        assert_eq!(ids(&replace(&three, &zoned(["x", "x", "x", "y"]), &at(&[3, 2, 1]))), [3, 2, 4]);
+        assert_eq!(ids(&replace(&two, &zoned(["x", "y", "y", "y"]), &at(&[1]))), [1, 2]);
     }
 
     #[test]

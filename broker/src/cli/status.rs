@@ -31,7 +31,7 @@ pub(super) fn show(client: &Client) -> Result<(), CliError> {
     let view: ClusterView = client.get("/api/nodes", &[])?;
     let leader = view.raft_leader.as_deref().unwrap_or("nobody: no majority of nodes is there");
     output::say(&format!("cluster {} as {} sees it; the catalog is led by {leader}", view.cluster, view.answered_by))?;
-    let header = ["node", "state", "catalog", "leads", "alarms", "amqp", "http", "version"];
+    let header = ["node", "zone", "state", "catalog", "leads", "alarms", "amqp", "http", "version"];
     let nodes = view.nodes.len();
     output::table(header, view.nodes.into_iter().map(row))?;
     if nodes == 2 {
@@ -43,9 +43,10 @@ pub(super) fn show(client: &Client) -> Result<(), CliError> {
     Ok(())
 }
 
-fn row(node: NodeRow) -> [String; 8] {
+fn row(node: NodeRow) -> [String; 9] {
     [
         node.name,
+        if node.zone.is_empty() { "-".to_owned() } else { node.zone },
         if node.alive { "alive" } else { "dead" }.to_owned(),
         node.raft,
         node.leads.to_string(),

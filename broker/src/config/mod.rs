@@ -56,6 +56,9 @@ pub struct Config {
 pub struct NodeConfig {
     /// The node's name, for good; its identity in the cluster is made from it.
     pub name: String,
+    /// What the node may be lost together with: a rack, a room, a data centre. Two
+    /// copies of a queue are in one zone only if no other has a live node.
+    pub zone: String,
     /// The folder that holds everything that the node keeps.
     pub data: PathBuf,
     /// Queue shards, 0 = one for each core.
@@ -267,7 +270,13 @@ pub struct UserConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { name: "warren-1".to_owned(), data: PathBuf::from("data"), shards: 0, pid_file: None }
+        Self {
+            name: "warren-1".to_owned(),
+            zone: String::new(),
+            data: PathBuf::from("data"),
+            shards: 0,
+            pid_file: None,
+        }
     }
 }
 

@@ -112,6 +112,7 @@ impl Cluster for FakeCluster {
             version: Some("0".to_owned()),
             alive: true,
             raft: "leader".to_owned(),
+            zone: String::new(),
             amqp: "127.0.0.1:1".to_owned(),
             http: "127.0.0.1:2".to_owned(),
             leads: 0,

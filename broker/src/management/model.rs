@@ -55,6 +55,9 @@ pub struct NodeRow {
     pub alive: bool,
     /// Its part in the catalog: `leader`, `follower` or `learner`.
     pub raft: String,
+    /// What it may be lost together with, as configured.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub zone: String,
     /// Where clients connect.
     pub amqp: String,
     /// Where its management API is.

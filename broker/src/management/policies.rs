@@ -174,10 +174,15 @@ pub(super) async fn explain(_: Reader, Shared(api): Shared<Api>, Query(which): Q
         let names = |nodes: &mut dyn Iterator<Item = warren_replication::types::NodeId>| {
             nodes.map(|node| queues::node_name(&catalog, node)).collect::<Vec<_>>().join(", ")
         };
+        let zoned = |node: warren_replication::types::NodeId| {
+            let zone = catalog.node(node).map_or("", |node| node.addresses.zone.as_str());
+            let name = queues::node_name(&catalog, node);
+            if zone.is_empty() { name } else { format!("{name} (zone {zone})") }
+        };
         let assignment = &queue.assignment;
         explanation.now = Some(format!(
             "the queue exists: on {}, in sync on {}, led by {} in epoch {}",
-            names(&mut assignment.replicas.iter().copied()),
+            assignment.replicas.iter().map(|node| zoned(*node)).collect::<Vec<_>>().join(", "),
             names(&mut assignment.isr.iter().map(|member| member.node)),
             assignment.leader.map_or_else(|| "nobody".to_owned(), |leader| queues::node_name(&catalog, leader.node)),
             assignment.epoch,

@@ -169,6 +169,7 @@ impl Cluster for Node {
             }
             .to_owned(),
             leads: state.led_by(view.node) as u64,
+            zone: view.addresses.zone,
             amqp: view.addresses.amqp,
             http: view.addresses.http,
             alarms: view.alarms,

@@ -87,6 +87,7 @@ pub(super) async fn membership(
         listen: config.membership.listen,
         advertise,
         peer_address,
+        zone: config.node.zone.clone(),
         amqp_address: amqp.address().to_string(),
         http_address: config.http.advertise.clone().unwrap_or_else(|| http.to_string()),
         version: env!("CARGO_PKG_VERSION").to_owned(),

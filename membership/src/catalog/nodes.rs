@@ -11,9 +11,13 @@ use super::command::{Change, Outcome};
 use super::refusal::Refusal;
 use super::replication::{Electable, set_isr};
 
-/// Where a node listens, as `host:port` that other nodes and clients can use.
+/// Where a node stands and listens, the latter as `host:port` that other nodes
+/// and clients can use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
+    /// What it may be lost together with: a rack, a room, a data centre; empty:
+    /// nothing that is known.
+    pub zone: String,
     /// gRPC of the other nodes.
     pub peer: String,
     /// AMQP clients.
@@ -81,6 +85,8 @@ impl State {
                 ));
             }
         }
+        // It may stand elsewhere now, and so share a zone with others, or no more.
+        let moves = known.is_none_or(|known| known.addresses.zone != node.addresses.zone);
         let (joins, before) = (known.is_none(), known.map(|known| known.process));
         let process = *process;
         self.nodes.insert(process.node, node);
@@ -93,6 +99,8 @@ impl State {
         }
         if joins {
             self.regroup(changes);
+        }
+        if moves {
             self.replan_all(changes);
         }
         changes.push(Change::Node(process.node, process.incarnation, process.boot));

@@ -355,6 +355,7 @@ impl State {
         let candidates = self.nodes.values().map(|node| placement::Candidate {
             node: node.id(),
             name: &node.name,
+            zone: &node.addresses.zone,
             live: live.contains(&node.process),
             led: self.led_by(node.id()),
             hosted: self.hosted_by(node.id()),

@@ -30,6 +30,7 @@ impl StoreBuilder<TypeConfig, Log, Machine, TempDir> for Builder {
             listen: address,
             advertise: None,
             peer_address: address,
+            zone: String::new(),
             amqp_address: String::new(),
             http_address: String::new(),
             version: String::new(),

@@ -82,6 +82,7 @@ impl Node {
             listen: any,
             advertise: None,
             peer_address: any,
+            zone: String::new(),
             amqp_address: String::new(),
             http_address: String::new(),
             version: "test".to_owned(),
