@@ -24,6 +24,7 @@ build)
 python)
     need python3 python3
     need openssl openssl
+    [[ -x /usr/sbin/haproxy ]] || need haproxy haproxy
     # Debian splits what `python3 -m venv` needs off.
     if ! command -v python3 >/dev/null 2>&1 || ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
         missing+=(python3-venv)

@@ -32,6 +32,7 @@ export WARREN=$warren
 "$python" sites.py
 "$python" lagging.py
 "$python" reshape.py
+"$python" haproxy.py
 # Beside a RabbitMQ, where there is one.
 if [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]]; then
     ./rabbitmq.sh "$python" --queues 20 --messages 2000 --kills 1 --after 1.5
