@@ -45,7 +45,8 @@ pub struct ExclusiveUse;
 #[derive(Debug)]
 struct Holder<K> {
     key: K,
-    /// Messages held and not yet on their way out: what prefetch counts.
+    /// Messages held, but for those whose settle is on its way: what prefetch
+    /// counts. One that is given back makes room as it is ready again, in one step.
     held: u32,
     /// Entries of the queue's hold map that name this slot.
     named: u32,
@@ -156,7 +157,8 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         let slot = self.slot(key);
         let alone = self.attached == u32::from(self.is_attached(&key));
         let taken = self.exclusive.is_some_and(|owner| owner != slot);
-        if taken || (options.exclusive && !alone) {
+        // Where only one is served at a time, nobody has the queue for himself.
+        if taken || (options.exclusive && (self.single || !alone)) {
             self.forget_if_idle(slot);
             return Err(ExclusiveUse);
         }
@@ -214,16 +216,18 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
     }
 
     /// Who is served, of those of whom only one is: whoever has messages of the
-    /// queue already, for he was it before a takeover; else who came first.
+    /// queue already, for he was it before a takeover; else of the highest priority
+    /// who came first.
     pub(crate) fn choose_active(&mut self) {
         if !self.single || self.active.is_some() {
             return;
         }
         let candidates = self.slots.iter().zip(0u32..).filter_map(|(holder, slot)| {
             let holder = holder.as_ref()?;
-            Some((holder.named == 0, holder.consumer.as_ref()?.order, slot))
+            let consumer = holder.consumer.as_ref()?;
+            Some((holder.named == 0, Reverse(consumer.options.priority), consumer.order, slot))
         });
-        self.active = candidates.min().map(|(_, _, slot)| slot);
+        self.active = candidates.min().map(|(.., slot)| slot);
     }
 
     /// Serves a consumer no longer until it is attached again.
@@ -282,7 +286,7 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         }
     }
 
-    /// One message of the slot is on its way out: prefetch has room again.
+    /// One message of the slot counts no longer: prefetch has room again.
     pub(crate) fn leaves(&mut self, slot: u32) {
         if let Some(holder) = self.get_mut(slot) {
             holder.held = holder.held.saturating_sub(1);

@@ -474,11 +474,9 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             match std::mem::replace(&mut hold.stage, Stage::Settling) {
                 Stage::Settling => return Leave::Already,
                 Stage::Returning => {}
-                Stage::Held => {
-                    self.leaving_holds += 1;
-                    self.consumers.leaves(hold.slot);
-                }
+                Stage::Held => self.leaving_holds += 1,
             }
+            self.consumers.leaves(hold.slot);
             Leave::Leaving
         } else if self.ready.remove(offset).is_some() {
             self.leaving.insert(offset);
@@ -499,7 +497,6 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         }
         hold.stage = Stage::Returning;
         self.leaving_holds += 1;
-        self.consumers.leaves(hold.slot);
         true
     }
 
@@ -592,7 +589,8 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         self.held_bytes -= u64::from(hold.weight);
         if hold.stage != Stage::Held {
             self.leaving_holds -= 1;
-        } else {
+        }
+        if hold.stage != Stage::Settling {
             self.consumers.leaves(hold.slot);
         }
         self.consumers.unnamed(hold.slot);

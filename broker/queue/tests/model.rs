@@ -44,7 +44,8 @@ struct Model {
 
 impl Model {
     fn room(&self, c: &ModelConsumer) -> bool {
-        let held = self.messages.values().filter(|(p, _)| *p == Place::Held(c.key)).count() as u32;
+        let counts = |place: &Place| [Place::Held(c.key), Place::Returning(c.key)].contains(place);
+        let held = self.messages.values().filter(|(place, _)| counts(place)).count() as u32;
         !c.suspended
             && c.unwritten.len() < WINDOW.messages
             && c.unwritten.iter().map(|w| u64::from(*w)).sum::<u64>() < WINDOW.bytes

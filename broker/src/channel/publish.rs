@@ -34,7 +34,6 @@ pub(super) struct Routed {
 impl Channel {
     pub(super) fn publish(&mut self, ctx: &mut Context, publish: Publish) -> Result<(), Fault> {
         let Publish { method, mut properties, body } = publish;
-        ctx.publishes = true;
         ctx.tally.published += 1;
         if method.immediate {
             return Err(Fault::not_implemented("immediate=true"));
@@ -43,7 +42,7 @@ impl Channel {
         let mut targets =
             ctx.routes.find(&*ctx.front.broker, &ctx.access, &method.exchange, &method.routing_key, parsed)?;
         if properties != self.checked.properties {
-            let asks = check(&properties, &ctx.access)?;
+            let asks = check(&properties, &ctx.access, || ctx.access.may_impersonate(&ctx.front.broker.catalog()))?;
             // The first word are flags; what is short is copied rather than
             // keeping a read buffer alive.
             self.checked = Checked { properties: Bytes::copy_from_slice(&properties), asks };
@@ -202,8 +201,8 @@ fn parse(properties: &Bytes) -> Result<Properties, Fault> {
 }
 
 /// Properties must be readable, an expiration a number, and a user id the
-/// user's own.
-fn check(properties: &Bytes, access: &Access) -> Result<Asks, Fault> {
+/// user's own, if he is not one who may say another's.
+fn check(properties: &Bytes, access: &Access, may_impersonate: impl FnOnce() -> bool) -> Result<Asks, Fault> {
     let properties = parse(properties)?;
     if let Some(expiration) = properties.expiration() {
         let text = String::from_utf8_lossy(&expiration);
@@ -215,8 +214,7 @@ fn check(properties: &Bytes, access: &Access) -> Result<Asks, Fault> {
         return Err(Fault::precondition_failed(format_args!("invalid message: {{delivery_mode_unknown,{mode}}}")));
     }
     match properties.user_id() {
-        // A link hands on what somebody else said of himself elsewhere.
-        Some(named) if named != access.user.as_bytes() && !access.internal => {
+        Some(named) if named != access.user.as_bytes() && !may_impersonate() => {
             return Err(Fault::precondition_failed(format_args!(
                 "user_id property set to '{}' but authenticated user was '{}'",
                 String::from_utf8_lossy(&named),
@@ -268,9 +266,10 @@ mod tests {
     fn properties_are_refused_for_what_is_wrong_with_them() {
         let good =
             PropertiesBuilder { user_id: Some("me".into()), expiration: Some("60000".into()), ..Default::default() };
-        assert_eq!(check(&good.encode(), &user("me")), Ok(Asks::default()));
-        assert_eq!(check(&good.encode(), &Access::link("/")), Ok(Asks::default()));
-        let text = check(&good.encode(), &user("you")).unwrap_err().text;
+        let check = |properties: &Bytes, name: &str| super::check(properties, &user(name), || name == "impersonator");
+        assert_eq!(check(&good.encode(), "me"), Ok(Asks::default()));
+        assert_eq!(check(&good.encode(), "impersonator"), Ok(Asks::default()));
+        let text = check(&good.encode(), "you").unwrap_err().text;
         assert_eq!(text, "PRECONDITION_FAILED - user_id property set to 'me' but authenticated user was 'you'");
         for (bad, why) in [
             ("", "no_integer"),
@@ -280,13 +279,13 @@ mod tests {
             ("315360000001", "{value_too_large,315360000001}"),
         ] {
             let properties = PropertiesBuilder { expiration: Some(bad.into()), ..Default::default() };
-            let text = check(&properties.encode(), &user("me")).unwrap_err().text;
+            let text = check(&properties.encode(), "me").unwrap_err().text;
             assert_eq!(text, format!("PRECONDITION_FAILED - invalid expiration '{bad}': {why}"));
         }
         for good in ["0", "-0", "+5", "315360000000"] {
             assert_eq!(expiration_error(good), None);
         }
         let cut = PropertiesBuilder { app_id: Some("warren".into()), ..Default::default() }.encode();
-        assert_eq!(check(&cut.slice(..cut.len() - 1), &user("me")), Err(Fault::crash()));
+        assert_eq!(check(&cut.slice(..cut.len() - 1), "me"), Err(Fault::crash()));
     }
 }

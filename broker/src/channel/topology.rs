@@ -186,6 +186,7 @@ impl Channel {
             owner: ctx.owner(),
             live: Vec::new(),
         };
+        command.check_name()?;
         let present = {
             let catalog = ctx.broker().catalog();
             let resource = ctx.access.queue(&command.name);
@@ -282,7 +283,13 @@ impl Channel {
             (_, key) => key.to_owned(),
         };
         ctx.access.check(&ctx.broker().catalog(), Verb::Write, &ctx.access.queue(&name))?;
-        let place = self.accessible_queue(ctx, &name, None).map(Destination::Queue);
+        let place = if wanted {
+            self.accessible_queue(ctx, &name, None)
+        } else {
+            // Whoever owns it: the catalog refuses to remove a binding that is there.
+            ctx.broker().catalog().queue_named(&ctx.access.vhost, &name).map(|(id, _)| id).map_err(Fault::from)
+        };
+        let place = place.map(Destination::Queue);
         let bind = self.binding(ctx, exchange, DestinationName::Queue(name), &routing_key, arguments)?;
         self.change_binding(ctx, bind, place, wanted, ok)
     }

@@ -43,6 +43,14 @@ impl Access {
         Err(Fault::access_refused(format_args!("access to {shown} refused for user '{}'", self.user)))
     }
 
+    /// Whether the user may publish in another's name (`user-id`): tagged
+    /// `impersonator`, or a link, which hands on what somebody else said of himself
+    /// elsewhere.
+    #[must_use]
+    pub fn may_impersonate(&self, catalog: &State) -> bool {
+        self.internal || catalog.user(&self.user).is_some_and(|user| user.tags.contains("impersonator"))
+    }
+
     /// Where a client of the vhost has to go instead, if that node does not serve
     /// it: a backup does not, nor does any node of a drained site. Neither turns
     /// away the cluster's own links, nor a drained site those of the others.

@@ -189,7 +189,11 @@ where
                     self.on_channel(agreed.channel, |channel, ctx| channel.on_agreed(ctx, agreed))?;
                 }
                 Event::Replied(reply) => self.on_replies(reply)?,
-                Event::Alarm => self.tell_alarm(),
+                Event::Alarm => {
+                    self.tell_alarm();
+                    // What was held back.
+                    self.on_frames()?;
+                }
                 Event::Tick => self.on_tick()?,
                 Event::Closed(reason) => return Err(Fault::new(ReplyCode::ConnectionForced, reason).into()),
                 Event::Stop => {
@@ -260,12 +264,18 @@ where
         }
     }
 
+    /// Acts on what was read. During an alarm that ends, as in RabbitMQ, behind the
+    /// first content header: what publishes is held back, its first publish included.
     fn on_frames(&mut self) -> Result<(), End> {
-        while self.closing.is_none() {
+        let alarmed = self.alarm.reason.borrow().is_some();
+        while self.closing.is_none() && !(alarmed && self.ctx.publishes) {
             let Some(frame) = self.wire.frames.next_frame().map_err(Fault::from)? else { break };
             match frame {
                 Frame { channel: 0, payload } => self.on_connection_frame(payload)?,
-                Frame { channel, payload } => self.on_channel_frame(channel, payload)?,
+                Frame { channel, payload } => {
+                    self.ctx.publishes |= matches!(payload, Payload::Header(_));
+                    self.on_channel_frame(channel, payload)?;
+                }
             }
         }
         Ok(())
@@ -404,7 +414,7 @@ where
     }
 
     fn tell_alarm(&mut self) {
-        let reason = self.alarm.reason.borrow_and_update().clone();
+        let reason = self.alarm.reason.borrow().clone();
         let (ctx, told) = (&mut self.ctx, self.alarm.told);
         let quiet = !ctx.capabilities.connection_blocked;
         match reason {

@@ -79,7 +79,16 @@ const LOCATORS: &[&str] = &["client-local", "balanced", "min-masters", "random"]
 
 /// Whether the arguments ask for a quorum queue.
 pub(super) fn is_quorum(arguments: &Arguments) -> bool {
-    arguments.get("x-queue-type").and_then(Value::as_str) == Some("quorum")
+    queue_type(arguments) == "quorum"
+}
+
+/// The type of queue that the arguments ask for.
+fn queue_type(arguments: &Arguments) -> &'static str {
+    match arguments.get("x-queue-type").and_then(Value::as_str) {
+        Some("quorum") => "quorum",
+        Some("stream") => "stream",
+        _ => "classic",
+    }
 }
 
 /// Whether the arguments ask for a leader where the client is (`true`) or where
@@ -91,12 +100,15 @@ pub(super) fn client_local(arguments: &Arguments) -> Option<bool> {
 
 /// Whether a new queue may have these properties.
 pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
-    if streams::is_stream(&declare.arguments) {
+    let kind = queue_type(&declare.arguments);
+    if declare.server_named && kind != "classic" {
+        return Err(Refusal::Argument(format!("Cannot declare a server-named queue for type rabbit_{kind}_queue")));
+    }
+    if kind == "stream" {
         return streams::check(declare);
     }
     let resource = Resource::queue(&declare.vhost, &declare.name);
-    let (unknown, kind) =
-        if is_quorum(&declare.arguments) { (NOT_OF_QUORUM, "quorum") } else { (NOT_OF_CLASSIC, "classic") };
+    let unknown = if kind == "quorum" { NOT_OF_QUORUM } else { NOT_OF_CLASSIC };
     for (key, value) in &declare.arguments {
         if unknown.contains(&key.as_str()) {
             let text = format!("invalid arg '{key}' for {resource} of queue type rabbit_{kind}_queue");
@@ -150,7 +162,7 @@ pub(super) fn check_queue(declare: &DeclareQueue) -> Result<(), Refusal> {
             return Err(Refusal::Argument(format!("invalid arg '{key}' for {resource}: {fault}")));
         }
     }
-    if is_quorum(&declare.arguments) {
+    if kind == "quorum" {
         let unfit = [
             ("non-durable", !declare.durable),
             ("exclusive-owner", declare.exclusive),

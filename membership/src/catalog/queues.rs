@@ -209,17 +209,26 @@ impl From<&Queue> for Amended {
     }
 }
 
+impl DeclareQueue {
+    /// Clients may not declare a name of the broker's, not even one that it made
+    /// for them: looked at before anything else, permissions included.
+    pub fn check_name(&self) -> Result<(), Refusal> {
+        if is_reserved(&self.name) && !self.server_named {
+            return Err(Refusal::Reserved(Resource::queue(&self.vhost, &self.name)));
+        }
+        Ok(())
+    }
+}
+
 impl State {
     /// What a declare would meet: the queue if it is there and the same, `None`
     /// if it would be made, else why it is refused. A channel asks this of its
     /// node's applied catalog first: most declares need no command.
     pub fn check_declare_queue(&self, declare: &DeclareQueue) -> Result<Option<QueueId>, Refusal> {
+        declare.check_name()?;
         let resource = || Resource::queue(&declare.vhost, &declare.name);
         let found = self.vhost(&declare.vhost)?.queues.get(&declare.name);
         let Some((id, queue)) = found.and_then(|id| Some((*id, self.queues.get(id)?))) else {
-            if is_reserved(&declare.name) && !declare.server_named {
-                return Err(Refusal::Reserved(resource()));
-            }
             self.check_room(&declare.vhost, &declare.name)?;
             arguments::check_queue(declare)?;
             return Ok(None);

@@ -51,10 +51,6 @@ pub fn parse_age(text: &str) -> Option<u64> {
 
 /// Whether a new stream may have these properties.
 pub(super) fn check(declare: &DeclareQueue) -> Result<(), Refusal> {
-    if declare.server_named {
-        let text = "Cannot declare a server-named queue for type rabbit_stream_queue";
-        return Err(Refusal::Argument(text.to_owned()));
-    }
     let resource = Resource::queue(&declare.vhost, &declare.name);
     let unfit = [
         ("auto-delete", declare.auto_delete),

@@ -134,7 +134,8 @@ impl fmt::Display for Value {
     /// The value alone, for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Void => f.write_str("void"),
+            // What RabbitMQ calls it.
+            Self::Void => f.write_str("undefined"),
             Self::Bool(b) => b.fmt(f),
             Self::Decimal(places, digits) => write!(f, "{digits}e-{places}"),
             Self::Text(bytes) | Self::Binary(bytes) => f.write_str(&String::from_utf8_lossy(bytes)),
@@ -184,7 +185,7 @@ mod tests {
             ("k".into(), Value::I8(-1)),
             ("l".into(), Value::Array(vec![Value::text("x"), Value::Void])),
         ]);
-        assert_eq!(Value::Table(table).to_string(), "{k=-1,l=[x,void]}");
+        assert_eq!(Value::Table(table).to_string(), "{k=-1,l=[x,undefined]}");
         assert_eq!(Value::F64(2.5f64.to_bits()).to_string(), "2.5");
     }
 }

@@ -101,10 +101,12 @@ async fn an_alarm_holds_back_publishers_only() {
     let blocked =
         client.ok(|method| if let Method::ConnectionBlocked(blocked) = method { Some(blocked) } else { None }).await;
     assert_eq!(blocked.reason, "low on disk");
+    assert_eq!(node.broker.counts("q"), (0, 0), "the first publish is held back, too");
     client.send(1, basic::Qos::default()).await;
     node.broker.alarm(None);
     client.ok(|method| matches!(method, Method::ConnectionUnblocked(_)).then_some(())).await;
     client.ok(|method| matches!(method, Method::BasicQosOk(_)).then_some(())).await;
+    node.broker.until("what was held back came", |broker| broker.counts("q") == (1, 0)).await;
 }
 
 #[tokio::test]

@@ -123,8 +123,14 @@ fn reserved_names_are_the_brokers() {
     let mut world = World::of(3);
     let text = world.refused(Command::DeclareQueue(durable("amq.gen-1")));
     assert_eq!(text, "ACCESS_REFUSED - queue name 'amq.gen-1' contains reserved prefix 'amq.*'");
-    let id = world.declare(DeclareQueue { server_named: true, ..durable("amq.gen-1") });
-    assert_eq!(world.declare(durable("amq.gen-1")), id, "it may be declared again by its name");
+    world.declare(DeclareQueue { server_named: true, ..durable("amq.gen-1") });
+    assert_eq!(world.refused(Command::DeclareQueue(durable("amq.gen-1"))), text, "nor by whom it was made for");
+    for kind in ["quorum", "stream"] {
+        let declare = with("x-queue-type", Value::text(kind));
+        let text = world.refused(Command::DeclareQueue(DeclareQueue { server_named: true, ..declare }));
+        let expected = format!("Cannot declare a server-named queue for type rabbit_{kind}_queue");
+        assert_eq!(text, format!("PRECONDITION_FAILED - {expected}"));
+    }
     let text = world.refused(Command::DeclareQueue(DeclareQueue { vhost: "v".into(), ..durable("q") }));
     assert_eq!(text, "NOT_ALLOWED - vhost v not found");
 }
