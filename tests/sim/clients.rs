@@ -35,6 +35,8 @@ pub(crate) enum Kind {
 pub(crate) struct Consumer {
     prefetch: u32,
     no_ack: bool,
+    /// It wants to be told of another leader, and then comes anew.
+    cancel_on_failover: bool,
     /// Our number, and whether it is attached.
     number: Option<(u64, bool)>,
     /// What we have, and when it came.
@@ -82,7 +84,8 @@ impl Client {
         } else {
             let no_ack = rng.percent(15);
             let prefetch = rng.pick(&[0, 1, 2, 5, 20]).unwrap_or(0);
-            Kind::Consumer(Consumer { prefetch, no_ack, ..Consumer::default() })
+            let cancel_on_failover = !no_ack && rng.percent(20);
+            Kind::Consumer(Consumer { prefetch, no_ack, cancel_on_failover, ..Consumer::default() })
         };
         Some(Self { node, process, connection: index as u64 + 1, opened: 0, queue, other, kind })
     }
@@ -181,7 +184,7 @@ impl Client {
                             priority: rng.below(2) as i32,
                             reading: None,
                         };
-                        wants.push((queue, Local::Consume(spec)));
+                        wants.push((queue, Local::Consume { spec, cancel_on_failover: consumer.cancel_on_failover }));
                     }
                 }
                 if !consumer.held.is_empty() && (calm || rng.percent(80)) {
@@ -311,6 +314,12 @@ impl Client {
                 if consumer.count.take_if(|mine| *mine == request).is_none() {
                     oracle.fail(|| "a count was answered twice".to_owned());
                 }
+            }
+            (Kind::Consumer(consumer), ToChannel::Cancelled { .. }) if consumer.cancel_on_failover => {
+                // What it has goes to somebody else.
+                consumer.held.drain(..).for_each(|offset| oracle.returned(queue_of_mine, offset, me));
+                consumer.unwritten = 0;
+                consumer.number = None;
             }
             (Kind::Consumer(consumer), ToChannel::Cancelled { .. } | ToChannel::Gone { .. }) => {
                 *consumer =

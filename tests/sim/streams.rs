@@ -65,7 +65,7 @@ impl Reader {
                 priority: 0,
                 reading: Some(Reading { from: self.from, unacked: 0 }),
             };
-            wants.push((queue, Local::Consume(spec)));
+            wants.push((queue, Local::Consume { spec, cancel_on_failover: false }));
             return wants;
         };
         if self.unwritten > 0 && (calm || rng.percent(70)) {

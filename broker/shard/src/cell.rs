@@ -226,6 +226,9 @@ impl Cell {
         }
         if before.as_ref().is_none_or(|before| before.epoch != assignment.epoch) {
             self.detach();
+            if let Some(entry) = &mut self.entry {
+                entry.failed_over(&mut turn.effects.replies);
+            }
         }
         self.step(Event::Assigned(Arc::clone(&assignment)), turn);
         if let Some(leader) = &mut self.leader {

@@ -95,7 +95,12 @@ pub enum Local {
         session: Session,
     },
     /// `basic.consume`.
-    Consume(ConsumerSpec),
+    Consume {
+        /// What it wants.
+        spec: ConsumerSpec,
+        /// `x-cancel-on-ha-failover`: it does not go on with another leader.
+        cancel_on_failover: bool,
+    },
     /// `basic.cancel`.
     Cancel(ConsumerKey),
     /// So many deliveries of this consumer were written to its socket.
@@ -169,7 +174,8 @@ pub enum ToChannel {
         /// False: 403.
         attached: bool,
     },
-    /// The consumer was cancelled by the broker (queue deleted).
+    /// The consumer was cancelled by the broker: its queue is deleted, or has
+    /// another leader and that is what it wanted then. What it holds goes back.
     Cancelled {
         /// The consumer's number.
         consumer: u64,

@@ -296,7 +296,7 @@ fn what_lives_for_no_time_reaches_only_those_who_wait() {
         priority: 0,
         reading: None,
     };
-    node.say(Local::Consume(spec));
+    node.say(Local::Consume { spec, cancel_on_failover: false });
     let heard = node.publish("somebody's", &plain());
     assert!(heard.iter().any(|event| matches!(event, ToChannel::Deliver { .. })), "{heard:?}");
     node.publish_all(&["too many"]);
@@ -437,7 +437,7 @@ fn only_one_consumer_is_active_and_the_next_takes_over() {
             priority: 0,
             reading: None,
         };
-        node.say(Local::Consume(spec));
+        node.say(Local::Consume { spec, cancel_on_failover: false });
         specs.push(key);
     }
     let to = |node: &mut Node| -> Vec<u64> {

@@ -150,7 +150,7 @@ impl Node {
             priority: 0,
             reading: Some(Reading { from, unacked: 0 }),
         };
-        self.turns(vec![Input::Local(QUEUE, Local::Consume(spec))]);
+        self.turns(vec![Input::Local(QUEUE, Local::Consume { spec, cancel_on_failover: false })]);
     }
 
     fn read(&self, number: u64) -> Vec<u64> {
@@ -278,7 +278,10 @@ fn a_consumer_that_comes_as_the_log_is_inherited_is_not_forgotten() {
         priority: 0,
         reading: Some(Reading { from: ReadFrom::First, unacked: 0 }),
     };
-    node.turns(vec![Input::Persisted(effects.ticket), Input::Local(QUEUE, Local::Consume(spec))]);
+    node.turns(vec![
+        Input::Persisted(effects.ticket),
+        Input::Local(QUEUE, Local::Consume { spec, cancel_on_failover: false }),
+    ]);
     assert_eq!((node.read(1), node.status().consumers), (vec![0, 1], 1));
 }
 

@@ -17,6 +17,8 @@ use crate::direct;
 
 /// The header that says how often a message was delivered before.
 const DELIVERY_COUNT: &str = "x-delivery-count";
+/// The argument of a consumer that does not want to go on with another leader.
+const CANCEL_ON_FAILOVER: &str = "x-cancel-on-ha-failover";
 
 /// A consumer of this channel.
 #[derive(Debug)]
@@ -66,13 +68,7 @@ impl Channel {
         }
         let queue = self.accessible_queue(ctx, &queue_name, Some(Verb::Read))?;
         let tag = own_tag(&consume.consumer_tag);
-        if let Some(other) = consume.arguments.get("x-cancel-on-ha-failover").filter(|value| value.as_bool().is_none())
-        {
-            let (resource, kind) = (ctx.access.queue(&queue_name), value_from_wire(other).kind());
-            return Err(Fault::precondition_failed(format_args!(
-                "invalid arg 'x-cancel-on-ha-failover' for {resource}: {{unacceptable_type,{kind}}}"
-            )));
-        }
+        let cancel_on_failover = self.cancel_on_failover(ctx, queue, &queue_name, &consume)?;
         let reading = self.reading(ctx, queue, &queue_name, &consume)?;
         let number = ctx.next_number();
         let spec = ConsumerSpec {
@@ -97,8 +93,27 @@ impl Channel {
         self.consumers.insert(number, Consumer { tag, queue, queue_name, no_ack: consume.no_ack, home });
         self.waiting = Some(Waiting::Attach { consumer: number, nowait: consume.nowait });
         ctx.tally.consumers += 1;
-        ctx.batch.push(queue, Local::Consume(spec));
+        ctx.batch.push(queue, Local::Consume { spec, cancel_on_failover });
         Ok(())
+    }
+
+    /// Whether a consumer is to be cancelled when its queue gets another leader.
+    /// As in RabbitMQ, that means something to classic queues only.
+    fn cancel_on_failover(
+        &self,
+        ctx: &Context,
+        queue: QueueId,
+        name: &str,
+        consume: &basic::Consume,
+    ) -> Result<bool, Fault> {
+        let Some(value) = consume.arguments.get(CANCEL_ON_FAILOVER) else { return Ok(false) };
+        let wanted = value.as_bool().ok_or_else(|| {
+            let (resource, kind) = (ctx.access.queue(name), value_from_wire(value).kind());
+            Fault::precondition_failed(format_args!(
+                "invalid arg '{CANCEL_ON_FAILOVER}' for {resource}: {{unacceptable_type,{kind}}}"
+            ))
+        })?;
+        Ok(wanted && ctx.broker().catalog().queue(queue).is_some_and(|queue| queue.is_classic()))
     }
 
     pub(super) fn on_consuming(&mut self, ctx: &mut Context, number: u64, attached: bool) -> Result<(), Fault> {
@@ -204,7 +219,7 @@ impl Channel {
             ctx.batch.settle(queue, offset, SettleReason::Acked);
             self.unacked.pass()
         } else {
-            self.unacked.hold(Held { queue, offset, consumer: None })
+            self.unacked.hold(Held { queue, offset, consumer: None, gone: false })
         };
         let ok = basic::GetOk {
             delivery_tag,
@@ -243,7 +258,7 @@ impl Channel {
         let delivery_tag = if consumer.no_ack {
             self.unacked.pass()
         } else {
-            self.unacked.hold(Held { queue, offset, consumer: Some(number) })
+            self.unacked.hold(Held { queue, offset, consumer: Some(number), gone: false })
         };
         let (exchange, routing_key) = (short(message.exchange), short(message.routing_key));
         let delivery = Delivery {

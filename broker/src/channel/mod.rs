@@ -197,7 +197,10 @@ impl Channel {
                 Ok(())
             }
             ToChannel::Consuming { consumer, attached } => self.on_consuming(ctx, consumer, attached),
-            ToChannel::Cancelled { consumer } => self.on_cancelled(ctx, consumer),
+            ToChannel::Cancelled { consumer } => {
+                self.unacked.lose(consumer);
+                self.on_cancelled(ctx, consumer)
+            }
             ToChannel::Got { get, queue, count, mut found } => {
                 if let Some((_, _, message, _)) = &mut found {
                     self.say_count(message, count);

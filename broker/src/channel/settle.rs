@@ -28,6 +28,7 @@ impl Fate {
 
     pub(super) fn meet(self, batch: &mut Batch, held: Held) {
         match self {
+            _ if held.gone => {}
             Self::Acked => batch.settle(held.queue, held.offset, SettleReason::Acked),
             Self::Rejected => batch.settle(held.queue, held.offset, SettleReason::Rejected),
             Self::Requeued => batch.give_back(held.queue, held.offset),

@@ -14,6 +14,9 @@ pub struct Held {
     pub offset: Offset,
     /// The consumer's number; `None` = it was got.
     pub consumer: Option<u64>,
+    /// It went back as its consumer was cancelled: the client may settle it, and
+    /// nothing comes of that.
+    pub gone: bool,
 }
 
 /// The client named a tag that it does not hold (406).
@@ -117,6 +120,12 @@ impl Unacked {
         self.entries.drain(..).filter_map(|(tag, held)| Some((tag, held?))).for_each(|(tag, held)| each(tag, held));
     }
 
+    /// What this consumer was given went back to its queue.
+    pub fn lose(&mut self, consumer: u64) {
+        let held = self.entries.iter_mut().filter_map(|(_, held)| held.as_mut());
+        held.filter(|held| held.consumer == Some(consumer)).for_each(|held| held.gone = true);
+    }
+
     /// Gives back what was taken, under its tags (`tx.rollback`).
     pub fn put_back(&mut self, taken: impl IntoIterator<Item = (u64, Held)>) {
         self.entries.retain(|(_, held)| held.is_some());
@@ -154,7 +163,7 @@ mod tests {
     use super::*;
 
     fn held(offset: u64) -> Held {
-        Held { queue: QueueId(1), offset: Offset(offset), consumer: offset.is_multiple_of(2).then_some(1) }
+        Held { queue: QueueId(1), offset: Offset(offset), consumer: offset.is_multiple_of(2).then_some(1), gone: false }
     }
 
     fn take(book: &mut Unacked, tag: u64, multiple: bool) -> Result<Vec<u64>, UnknownTag> {
@@ -183,6 +192,19 @@ mod tests {
         assert_eq!(book.hold(held(1)), 2);
         assert_eq!(take(&mut book, 1, false), Err(UnknownTag(1)));
         assert_eq!(book.len(), 1);
+    }
+
+    #[test]
+    fn what_went_back_may_still_be_settled() {
+        let mut book = Unacked::default();
+        for offset in 10..14 {
+            book.hold(held(offset));
+        }
+        book.lose(1);
+        assert_eq!((book.len(), book.of_consumers()), (4, 2));
+        let mut gone = Vec::new();
+        book.take(4, true, |tag, held| gone.push((tag, held.gone))).unwrap();
+        assert_eq!(gone, [(1, true), (2, false), (3, true), (4, false)]);
     }
 
     #[test]

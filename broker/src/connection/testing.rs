@@ -213,7 +213,7 @@ impl Queues {
                 let back: Vec<u64> = queue.held.iter().filter(|(_, (key, _))| mine(key)).map(|(o, _)| *o).collect();
                 queue.give_back(&back);
             }
-            Local::Consume(spec) => {
+            Local::Consume { spec, .. } => {
                 let taken = queue.consumers.iter().any(|other| other.exclusive || spec.exclusive);
                 let event = ToChannel::Consuming { consumer: spec.key.number, attached: !taken };
                 if !taken {

@@ -220,7 +220,7 @@ impl<'a> Client<'a> {
             priority: 0,
             reading: None,
         };
-        self.node.shards.submit(vec![(QUEUE, Local::Consume(spec))]);
+        self.node.shards.submit(vec![(QUEUE, Local::Consume { spec, cancel_on_failover: false })]);
     }
 
     /// Takes events until the condition holds; acknowledges what is delivered.

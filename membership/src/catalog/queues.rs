@@ -66,6 +66,12 @@ impl Queue {
         streams::is_stream(&self.arguments)
     }
 
+    /// Whether it is of the type that is meant where none is said.
+    #[must_use]
+    pub fn is_classic(&self) -> bool {
+        !self.is_stream() && !arguments::is_quorum(&self.arguments)
+    }
+
     /// Whether a connection may use it: an exclusive queue is its owner's only.
     pub fn check_owner(&self, owner: &Owner) -> Result<(), Refusal> {
         match self.exclusive {

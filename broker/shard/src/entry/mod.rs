@@ -21,6 +21,8 @@ use publishers::Publishers;
 #[derive(Debug)]
 struct Consumer {
     spec: ConsumerSpec,
+    /// It does not go on with another leader than the one that attached it.
+    cancel_on_failover: bool,
     /// Attach order.
     order: u64,
     /// The leader has said that it is attached.
@@ -136,6 +138,27 @@ impl Entry {
         }
     }
 
+    /// The queue will have another leader. Consumers that want to be told so are
+    /// cancelled; what they hold goes back, so that somebody gets it again, but for
+    /// what is being written out without an acknowledgement to come.
+    pub(crate) fn failed_over(&mut self, replies: &mut Replies) {
+        let cancelled = |consumer: &&mut Consumer| consumer.cancel_on_failover && consumer.attached;
+        let mut consumers: Vec<&mut Consumer> = self.consumers.values_mut().filter(cancelled).collect();
+        consumers.sort_unstable_by_key(|consumer| consumer.order);
+        for consumer in consumers {
+            let key = consumer.spec.key;
+            if !consumer.cancelled {
+                replies.push((key.connection, key.channel, ToChannel::Cancelled { consumer: key.number }));
+            }
+            consumer.cancelled = true;
+            if !consumer.spec.no_ack {
+                let held = self.held.values_mut().filter(|held| held.key == key && held.state == HeldState::Held);
+                held.for_each(|held| held.state = HeldState::Returning);
+            }
+        }
+        self.consumers.retain(|_, consumer| !consumer.cancelled || !consumer.unsettled.is_empty());
+    }
+
     /// A leader is within reach: the claim, and then everything unanswered again.
     pub(crate) fn attach(&mut self, node: NodeId, now: Moment, settings: &Settings) {
         self.detach();
@@ -204,9 +227,10 @@ impl Entry {
                 }
             }
             Local::ChannelClosed { session } => self.channel_closed(session),
-            Local::Consume(spec) => {
+            Local::Consume { spec, cancel_on_failover } => {
                 let consumer = Consumer {
                     spec: spec.clone(),
+                    cancel_on_failover,
                     order: self.next_order,
                     attached: false,
                     cancelled: false,
