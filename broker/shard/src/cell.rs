@@ -476,9 +476,8 @@ impl Cell {
             }
             if let (Some(leader), Some(copy)) = (&mut self.leader, &mut self.copy) {
                 let mut log = Log { clock: turn.world.clock(), replica: &mut copy.replica, actions: turn.actions };
-                if leader.pump(&mut log, turn.budget, &turn.world, self.auto_delete) {
-                    turn.effects.wishes.push((self.queue, Wish::DeleteUnused));
-                }
+                let wish = leader.pump(&mut log, turn.budget, &turn.world, self.auto_delete);
+                turn.effects.wishes.extend(wish.map(|wish| (self.queue, wish)));
                 copy.replica.seal(turn.world.clock(), turn.actions);
                 leader.sealed(copy.replica.last().index);
             }

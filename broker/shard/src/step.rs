@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use warren_queue::{Reason, Rules};
-use warren_replication::message::{ConsumerSpec, Message, QueueWord, SettleReason};
+use warren_replication::message::{Closing, ConsumerSpec, Message, QueueWord, SettleReason};
 use warren_replication::step::Write;
 use warren_replication::types::{
     Assignment, Boot, ConsumerKey, Epoch, Index, Lag, LogEnd, Member, Moment, NodeId, Offset, Process, QueueId, Session,
@@ -131,6 +131,19 @@ pub enum Local {
         /// Echoed.
         request: u64,
     },
+    /// `queue.delete` on conditions: closes the queue if they hold.
+    Close {
+        /// Whose connection.
+        connection: u64,
+        /// Whose channel.
+        channel: u16,
+        /// Echoed.
+        request: u64,
+        /// Only without consumers.
+        if_unused: bool,
+        /// Only without ready messages.
+        if_empty: bool,
+    },
 }
 
 /// To a channel of this node.
@@ -207,7 +220,14 @@ pub enum ToChannel {
         /// Consumers.
         consumers: u32,
     },
-    /// The queue was deleted while a consume, get, purge or count was waiting: 404.
+    /// Answer to close.
+    Closed {
+        /// Echo.
+        request: u64,
+        /// What came of it.
+        closing: Closing,
+    },
+    /// The queue was deleted while a consume, get, purge, count or close was waiting: 404.
     Gone {
         /// The consumer's or get's number, or the request.
         request: u64,
@@ -235,8 +255,9 @@ pub enum Wish {
     },
     /// Elect again, this process will not lead (§4.6).
     Resign(Arc<Assignment>),
-    /// Delete the queue: auto-delete, last consumer gone.
-    DeleteUnused,
+    /// Delete the queue, if it is still so in the catalog: auto-delete and its last
+    /// consumer gone, or not used for as long as it may be.
+    DeleteUnused(Arc<Assignment>),
 }
 
 /// A message that moves on from its queue to an exchange: dead, or no longer

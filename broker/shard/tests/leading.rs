@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use warren_replication::message::{ConsumerSpec, Message, QueueWord, SettleReason, ToLeader};
+use warren_replication::message::{Closing, ConsumerSpec, Message, QueueWord, SettleReason, ToLeader};
 use warren_replication::step::Write;
 use warren_replication::types::{
     Assignment, Boot, Clock, ConsumerKey, Epoch, Incarnation, Moment, NodeId, Offset, Process, QueueId, Session,
@@ -98,14 +98,32 @@ impl Node {
     }
 
     fn publish(&mut self, bodies: &[&'static [u8]]) {
+        let word = self.publishing(bodies);
+        self.say([word]);
+        self.sync();
+    }
+
+    fn publishing(&mut self, bodies: &[&'static [u8]]) -> Local {
         let session = Session { process: ME, connection: CHANNEL.0, channel: CHANNEL.1, opened: 0 };
         let messages = bodies.iter().map(|body| {
             self.published += 1;
             (self.published, Message { body: Bytes::from_static(body), ..Message::default() })
         });
-        let messages = messages.collect();
-        self.say([Local::Publish { session, messages }]);
-        self.sync();
+        Local::Publish { session, messages: messages.collect() }
+    }
+
+    fn consume(&mut self, number: u64) -> Vec<ToChannel> {
+        let (key, tag) = (key(number), Bytes::new());
+        let spec = ConsumerSpec { key, tag, prefetch: 0, no_ack: false, exclusive: false, priority: 0, reading: None };
+        self.say([Local::Consume { spec, cancel_on_failover: false }])
+    }
+
+    /// `queue.delete` as far as the leader has to do with it.
+    fn close(&mut self, if_unused: bool, if_empty: bool) -> Option<Closing> {
+        let (connection, channel) = CHANNEL;
+        let mut heard = self.say([Local::Close { connection, channel, request: 0, if_unused, if_empty }]);
+        heard.append(&mut self.sync());
+        heard.iter().find_map(|event| if let ToChannel::Closed { closing, .. } = event { Some(*closing) } else { None })
     }
 
     /// Gets a message, which has to be there.
@@ -161,9 +179,13 @@ impl Node {
 
 /// The catalog: this node leads in this epoch.
 fn reign(epoch: u64) -> Input {
+    entry(epoch, epoch)
+}
+
+fn entry(epoch: u64, version: u64) -> Input {
     let assignment = Arc::new(Assignment {
         epoch: Epoch(epoch),
-        version: Version(epoch),
+        version: Version(version),
         leader: Some(ME),
         replicas: vec![ME.node],
         isr: [ME.member()].into(),
@@ -295,7 +317,7 @@ fn a_queue_whose_last_consumer_died_with_its_node_deletes_itself() {
     node.peer_vanishes();
     assert_eq!(node.wishes, [], "it may be a mistake");
     node.wait(2 * Settings::default().lease_wait());
-    assert_eq!(node.wishes.first(), Some(&Wish::DeleteUnused));
+    assert!(matches!(node.wishes.as_slice(), [Wish::DeleteUnused(_), ..]), "{:?}", node.wishes);
 }
 
 #[test]
@@ -303,7 +325,7 @@ fn a_later_boot_of_the_consumers_node_deletes_the_queue_at_once() {
     let mut node = Node::new();
     node.peer_consumes();
     node.turn([Input::Registered(PEER.node, Boot(2))]);
-    assert_eq!(node.wishes, [Wish::DeleteUnused]);
+    assert!(matches!(node.wishes.as_slice(), [Wish::DeleteUnused(_)]), "{:?}", node.wishes);
 }
 
 #[test]
@@ -324,4 +346,85 @@ fn a_new_reign_alone_deletes_no_queue() {
     node.turn([Input::LinkDown(PEER.node), reign(2), Input::Live([ME].into())]);
     node.wait(2 * Settings::default().reattach_grace);
     assert_eq!(node.wishes, []);
+}
+
+fn closed(version: u64, messages: u64) -> Option<Closing> {
+    Some(Closing::Closed { at: (Epoch(1), Version(version)), messages })
+}
+
+#[test]
+fn a_queue_is_closed_only_as_it_was_asked_for() {
+    let mut node = Node::new();
+    node.publish(&[b"a"]);
+    assert_eq!(node.close(false, true), Some(Closing::NotEmpty));
+    let a = node.get(1);
+    node.consume(2);
+    assert_eq!(node.close(true, true), Some(Closing::InUse));
+    assert_eq!(node.close(false, true), closed(1, 0), "what is held is not counted, as in RabbitMQ");
+    node.turn([entry(1, 2)]);
+    node.say([Local::Return(vec![a]), Local::Cancel(key(2))]);
+    node.sync();
+    assert_eq!(node.close(true, false), closed(2, 1));
+}
+
+/// What is not committed yet will be in the queue.
+#[test]
+fn a_queue_is_not_empty_while_something_is_on_its_way_into_the_log() {
+    let mut node = Node::new();
+    let publish = node.publishing(&[b"a"]);
+    let publish = match publish {
+        // Of another channel: nothing makes the question wait.
+        Local::Publish { session, messages } => {
+            let key = ConsumerKey { process: PEER, ..key(1) };
+            let session = Session { process: PEER, ..session };
+            node.turn([Input::Live([ME, PEER].into()), Input::LinkUp(PEER)]);
+            let word = ToLeader::Publish { session, floor: 1, prev: 0, messages };
+            let cancel = ToLeader::Cancel { consumer: key };
+            [word, cancel].map(|word| (QUEUE, QueueWord::ToLeader(Epoch(1), word)))
+        }
+        other => panic!("{other:?}"),
+    };
+    node.turn([Input::Peer { from: PEER, words: publish.into() }]);
+    let (connection, channel) = CHANNEL;
+    let heard = node.say([Local::Close { connection, channel, request: 0, if_unused: false, if_empty: true }]);
+    assert_eq!(heard, [ToChannel::Closed { request: 0, closing: Closing::NotEmpty }]);
+}
+
+#[test]
+fn nothing_comes_into_a_closed_queue_until_its_entry_changes() {
+    let mut node = Node::new();
+    assert_eq!(node.close(true, true), closed(1, 0));
+    let publish = node.publishing(&[b"a"]);
+    assert_eq!(node.say([publish]), []);
+    assert_eq!(node.sync(), []);
+    assert_eq!(node.consume(1), []);
+    assert_eq!(node.log.len(), 1, "only the epoch's start is in the log");
+    assert_eq!(node.close(true, true), closed(1, 0), "asked again it is the same");
+    // The deletion came to nothing: the publish is said again, the consumer served.
+    let heard = node.turn([entry(1, 2)]);
+    assert_eq!(heard, [ToChannel::Consuming { consumer: 1, attached: true }]);
+    node.wait(2 * Settings::default().resend_after);
+    assert_eq!(node.close(false, true), closed(2, 0), "it was delivered");
+    assert_eq!(node.status().totals, (1, 1, 0));
+}
+
+#[test]
+fn a_queue_that_stays_closed_asks_for_another_entry() {
+    let mut node = Node::new();
+    assert_eq!(node.close(true, true), closed(1, 0));
+    node.wait(9_000_000);
+    assert_eq!(node.wishes, []);
+    node.wait(2_000_000);
+    assert!(matches!(node.wishes.as_slice(), [Wish::Isr { from, isr }] if from.isr == *isr), "{:?}", node.wishes);
+}
+
+#[test]
+fn a_deleted_queue_nacks_what_came_while_it_was_closed() {
+    let mut node = Node::new();
+    assert_eq!(node.close(true, true), closed(1, 0));
+    let publish = node.publishing(&[b"a"]);
+    node.say([publish]);
+    node.consume(5);
+    let heard = node.turn([Input::Deleted(QUEUE)]);
+    assert_eq!(heard, [ToChannel::Refused(QUEUE, vec![(1, 1)]), ToChannel::Gone { request: 5 }]);
 }

@@ -45,7 +45,7 @@ use content::{Command, Incoming};
 use patience::Patience;
 use publish::Checked;
 use reply::Requester;
-use topology::{AfterAgreement, AfterCount};
+use topology::{AfterAgreement, AfterCount, Deletion};
 use tx::Transaction;
 use unacked::Unacked;
 
@@ -117,6 +117,10 @@ pub(crate) enum Waiting {
     Count {
         request: u64,
         then: AfterCount,
+    },
+    Close {
+        request: u64,
+        deletion: Deletion,
     },
     /// A commit's publishes; whether a queue has refused one.
     Commit {
@@ -209,6 +213,7 @@ impl Channel {
             }
             ToChannel::Purged { request, messages } => self.on_purged(ctx, request, messages),
             ToChannel::Counted { request, ready, consumers } => self.on_counted(ctx, request, ready, consumers),
+            ToChannel::Closed { request, closing } => self.on_closed(ctx, request, closing),
             ToChannel::Gone { request } => self.on_gone(ctx, request),
         }
         .map_err(|fault| fault.in_method(method))?;

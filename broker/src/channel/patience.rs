@@ -51,9 +51,11 @@ impl Channel {
 
     /// A queue that nobody leads is there, but does not answer.
     fn check_question(&mut self, ctx: &Context, now: Instant) -> Result<(), Fault> {
-        let question = match self.waiting {
-            Some(Waiting::Attach { consumer: number, .. } | Waiting::Get { get: number, .. }) => Some(number),
-            Some(Waiting::Purge { request, .. } | Waiting::Count { request, .. }) => Some(request),
+        let question = match &self.waiting {
+            Some(Waiting::Attach { consumer: number, .. } | Waiting::Get { get: number, .. }) => Some(*number),
+            Some(Waiting::Purge { request, .. } | Waiting::Count { request, .. } | Waiting::Close { request, .. }) => {
+                Some(*request)
+            }
             _ => None,
         };
         let since = self.patience.question.filter(|(asked, _)| Some(*asked) == question).map_or(now, |(_, at)| at);

@@ -7,7 +7,8 @@ use warren_membership::catalog::{
     Bind, Binding, Command, DeclareExchange, DeclareQueue, Destination, DestinationName, ExchangeKind, Outcome,
     Refusal, Verb,
 };
-use warren_replication::types::QueueId;
+use warren_replication::message::Closing;
+use warren_replication::types::{Epoch, QueueId, Version};
 use warren_shard::step::Local;
 
 use super::consume::unique_name;
@@ -28,7 +29,17 @@ pub(crate) enum AfterAgreement {
     /// `queue.declare-ok` for an address of direct reply-to.
     AddressFound { name: String, nowait: bool },
     /// `queue.delete-ok`.
-    QueueDeleted { messages: u32, nowait: bool },
+    QueueDeleted { deletion: Deletion, messages: u64 },
+}
+
+/// A `queue.delete` under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Deletion {
+    queue: QueueId,
+    name: String,
+    if_unused: bool,
+    if_empty: bool,
+    nowait: bool,
 }
 
 /// Answers without content.
@@ -47,8 +58,8 @@ pub(crate) enum TopologyOk {
 pub(crate) enum AfterCount {
     /// `queue.declare-ok`.
     Declared { name: String },
-    /// Delete it, if the conditions hold.
-    Delete { queue: QueueId, name: String, if_unused: bool, if_empty: bool, nowait: bool },
+    /// Delete it, whatever it holds.
+    Delete(Deletion),
 }
 
 /// RabbitMQ takes line breaks out of names.
@@ -236,13 +247,65 @@ impl Channel {
             Err(fault) => return Err(fault),
         };
         let queue::Delete { if_unused, if_empty, nowait, .. } = *delete;
-        let leads = ctx.broker().catalog().queue(queue).is_some_and(|queue| queue.assignment.leader.is_some());
-        if (nowait || !leads) && !if_unused && !if_empty {
-            self.agree(ctx, Command::DeleteQueue { queue }, AfterAgreement::QueueDeleted { messages: 0, nowait });
+        let mut deletion = Deletion { queue, name, if_unused, if_empty, nowait };
+        let leads = {
+            let catalog = ctx.broker().catalog();
+            let Some(declared) = catalog.queue(queue) else { return Ok(()) };
+            if declared.is_stream() {
+                // As in RabbitMQ, which does not look at what a stream holds.
+                (deletion.if_unused, deletion.if_empty) = (false, false);
+            } else if !declared.is_classic() {
+                let flags = [("if-unused", if_unused), ("if-empty", if_empty)];
+                if let Some((flag, _)) = flags.into_iter().find(|(_, given)| *given) {
+                    return Err(Fault::not_implemented(format_args!(
+                        "cannot delete {}. queue.delete operations with {flag} flag set are not supported by quorum \
+                         queues",
+                        declared.resource()
+                    )));
+                }
+            }
+            declared.assignment.leader.is_some()
+        };
+        if deletion.if_unused || deletion.if_empty {
+            self.close_queue(ctx, deletion);
+        } else if nowait || !leads {
+            self.delete(ctx, deletion, None, 0);
         } else {
-            self.count(ctx, queue, AfterCount::Delete { queue, name, if_unused, if_empty, nowait });
+            self.count(ctx, queue, AfterCount::Delete(deletion));
         }
         Ok(())
+    }
+
+    /// Asks the leader whether the conditions hold, and to see to it that they
+    /// still do when the queue is deleted.
+    fn close_queue(&mut self, ctx: &mut Context, deletion: Deletion) {
+        let (request, connection, channel) = (ctx.next_number(), ctx.connection, self.number);
+        let Deletion { queue, if_unused, if_empty, .. } = deletion;
+        self.waiting = Some(Waiting::Close { request, deletion });
+        ctx.batch.push(queue, Local::Close { connection, channel, request, if_unused, if_empty });
+    }
+
+    pub(super) fn on_closed(&mut self, ctx: &mut Context, request: u64, closing: Closing) -> Result<(), Fault> {
+        let deletion = match self.waiting.take() {
+            Some(Waiting::Close { request: asked, deletion }) if asked == request => deletion,
+            other => {
+                self.waiting = other;
+                return Ok(());
+            }
+        };
+        let resource = ctx.access.queue(&deletion.name);
+        match closing {
+            Closing::InUse => return Err(Refusal::InUse(resource).into()),
+            Closing::NotEmpty => return Err(Fault::precondition_failed(format_args!("{resource} not empty"))),
+            Closing::Closed { at, messages } => self.delete(ctx, deletion, Some(at), messages),
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, ctx: &mut Context, deletion: Deletion, compared: Option<(Epoch, Version)>, messages: u64) {
+        let queue = deletion.queue;
+        let then = AfterAgreement::QueueDeleted { deletion, messages };
+        self.agree(ctx, Command::DeleteQueue { queue, compared }, then);
     }
 
     pub(super) fn purge_queue(&mut self, ctx: &mut Context, purge: &queue::Purge) -> Result<(), Fault> {
@@ -394,10 +457,15 @@ impl Channel {
         then: AfterAgreement,
         result: Result<Outcome, ProposalError>,
     ) -> Result<(), Fault> {
-        let outcome = match result {
-            Ok(outcome) => outcome,
-            Err(ProposalError::Refused(refusal)) => return Err(refusal.into()),
-            Err(ProposalError::Unavailable(why)) => return Err(Fault::internal_error(why)),
+        let outcome = match (result, &then) {
+            (Ok(outcome), _) => outcome,
+            // The leader decided on what is no longer so in the catalog.
+            (Err(ProposalError::Refused(Refusal::Stale(_))), AfterAgreement::QueueDeleted { deletion, .. }) => {
+                self.close_queue(ctx, deletion.clone());
+                return Ok(());
+            }
+            (Err(ProposalError::Refused(refusal)), _) => return Err(refusal.into()),
+            (Err(ProposalError::Unavailable(why)), _) => return Err(Fault::internal_error(why)),
         };
         match then {
             AfterAgreement::Reply(ok) => self.topology_ok(ctx, ok),
@@ -405,8 +473,8 @@ impl Channel {
                 self.declare_ok(ctx, nowait, &name, 0, 1);
                 self.last_queue = name;
             }
-            AfterAgreement::QueueDeleted { messages, nowait } => {
-                ctx.reply(self.number, nowait, &queue::DeleteOk { message_count: messages });
+            AfterAgreement::QueueDeleted { deletion, messages } => {
+                ctx.reply(self.number, deletion.nowait, &queue::DeleteOk { message_count: shown(messages) });
             }
             AfterAgreement::QueueDeclared { name, nowait } => match outcome {
                 Outcome::Queue { queue, created: false } => return self.declared_before(ctx, queue, name, nowait),
@@ -450,16 +518,7 @@ impl Channel {
         };
         match then {
             AfterCount::Declared { name } => self.declare_ok(ctx, false, &name, ready, consumers),
-            AfterCount::Delete { name, if_unused: true, .. } if consumers > 0 => {
-                return Err(Refusal::InUse(ctx.access.queue(&name)).into());
-            }
-            AfterCount::Delete { name, if_empty: true, .. } if ready > 0 => {
-                return Err(Fault::precondition_failed(format_args!("{} not empty", ctx.access.queue(&name))));
-            }
-            AfterCount::Delete { queue, nowait, .. } => {
-                let then = AfterAgreement::QueueDeleted { messages: shown(ready), nowait };
-                self.agree(ctx, Command::DeleteQueue { queue }, then);
-            }
+            AfterCount::Delete(deletion) => self.delete(ctx, deletion, None, ready),
         }
         Ok(())
     }
@@ -483,8 +542,10 @@ impl Channel {
                 self.forget(number).map(|consumer| consumer.queue_name).unwrap_or_default()
             }
             Some(Waiting::Count { request, then: AfterCount::Declared { name } }) if *request == number => name.clone(),
-            Some(Waiting::Count { request, then: AfterCount::Delete { nowait, .. } }) if *request == number => {
-                let nowait = *nowait;
+            Some(
+                Waiting::Count { request, then: AfterCount::Delete(deletion) } | Waiting::Close { request, deletion },
+            ) if *request == number => {
+                let nowait = deletion.nowait;
                 self.waiting = None;
                 ctx.reply(self.number, nowait, &queue::DeleteOk { message_count: 0 });
                 return Ok(());

@@ -21,8 +21,8 @@ use warren_amqp::{
 };
 use warren_membership::Usage;
 use warren_membership::catalog::{Addresses, Command, Destination, ExchangeKind, Outcome, Permissions, State};
-use warren_replication::message::{ConsumerSpec, Message};
-use warren_replication::types::{Boot, ConsumerKey, Incarnation, NodeId, Offset, Process, QueueId};
+use warren_replication::message::{Closing, ConsumerSpec, Message};
+use warren_replication::types::{Boot, ConsumerKey, Epoch, Incarnation, NodeId, Offset, Process, QueueId};
 use warren_shard::step::{Local, ToChannel};
 
 use super::ports::{Broker, Events, Proposal, ProposalError, Routing};
@@ -245,6 +245,19 @@ impl Queues {
             Local::Purge { connection, channel, request } => {
                 let messages = std::mem::take(&mut queue.ready).len() as u64;
                 self.tell_channel(connection, channel, ToChannel::Purged { request, messages });
+            }
+            Local::Close { connection, channel, request, if_unused, if_empty } => {
+                let closing = if if_unused && !queue.consumers.is_empty() {
+                    Closing::InUse
+                } else if if_empty && !queue.ready.is_empty() {
+                    Closing::NotEmpty
+                } else {
+                    Closing::Closed {
+                        at: (Epoch(1), warren_replication::types::Version(1)),
+                        messages: queue.ready.len() as u64,
+                    }
+                };
+                self.tell_channel(connection, channel, ToChannel::Closed { request, closing });
             }
             Local::Count { connection, channel, request } => {
                 let (ready, consumers) = (queue.ready.len() as u64, queue.consumers.len() as u32);

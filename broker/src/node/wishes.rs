@@ -37,7 +37,7 @@ impl Proposals {
             Wish::Resign(from) => {
                 Command::Resign { queue, epoch: from.epoch, version: from.version, live: self.live(), released: false }
             }
-            Wish::DeleteUnused => Command::DeleteQueue { queue },
+            Wish::DeleteUnused(from) => Command::DeleteQueue { queue, compared: Some((from.epoch, from.version)) },
         }
     }
 }

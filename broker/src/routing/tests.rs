@@ -102,7 +102,7 @@ fn the_default_exchange_leads_to_the_queue_of_that_name() {
     assert_eq!(world.route("", "q"), Some(vec![]));
     let queue = world.declare("q");
     assert_eq!(world.route("", "q"), Some(vec![queue]));
-    world.apply(&Command::DeleteQueue { queue });
+    world.apply(&Command::DeleteQueue { queue, compared: None });
     assert_eq!(world.route("", "q"), Some(vec![]));
     assert_eq!(world.route("nowhere", "q"), None);
     assert_eq!(world.routes.route("nowhere", "", &["q"], None), None);
@@ -322,7 +322,7 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         1 => names.prop_map(|name| Command::DeleteExchange { vhost: "/".into(), name: name.into(), if_unused: false }),
         3 => queues.prop_map(queue),
-        1 => (1u64..9).prop_map(|id| Command::DeleteQueue { queue: QueueId(id) }),
+        1 => (1u64..9).prop_map(|id| Command::DeleteQueue { queue: QueueId(id), compared: None }),
         8 => bind,
     ]
 }

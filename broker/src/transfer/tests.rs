@@ -198,7 +198,7 @@ fn a_queue_that_is_deleted_meanwhile_is_not_waited_for() {
     let (source, one) = (world.queue("source"), world.queue("one"));
     world.moves(source, Some(to("", Some("one"))), vec![dead(7, Reason::Rejected)]);
     world.take();
-    world.apply(Command::DeleteQueue { queue: one });
+    world.apply(Command::DeleteQueue { queue: one, compared: None });
     world.answer(ToChannel::Refused(one, vec![(1, 1)]));
     assert_eq!(world.told(), (vec![], vec![(source, vec![7])]));
 }

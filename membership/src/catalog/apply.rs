@@ -21,7 +21,10 @@ impl State {
                 self.delete_exchange(vhost, name, *if_unused, changes)
             }
             Command::DeclareQueue(declare) => self.declare_queue(declare, changes),
-            Command::DeleteQueue { queue } => {
+            Command::DeleteQueue { queue, compared } => {
+                if let Some(compared) = compared.filter(|_| self.queues.contains_key(queue)) {
+                    self.compared(*queue, compared)?;
+                }
                 self.remove_queue(*queue, changes);
                 Ok(Outcome::Done)
             }

@@ -160,11 +160,13 @@ pub enum Command {
     },
     /// Make a queue, or check that it is the same.
     DeclareQueue(DeclareQueue),
-    /// Remove a queue by its id; absent = done. `if-unused`, `if-empty` and
-    /// exclusive ownership are the caller's to check.
+    /// Remove a queue by its id; absent = done. Exclusive ownership is the caller's
+    /// to check, and `if-unused` and `if-empty` its leader's.
     DeleteQueue {
         /// Which.
         queue: QueueId,
+        /// Compared, if its leader has closed it for this.
+        compared: Option<(Epoch, Version)>,
     },
     /// A connection is gone: remove its exclusive queues.
     DropOwned {

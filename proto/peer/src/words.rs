@@ -5,11 +5,11 @@
 
 use bytes::Bytes;
 use warren_replication::message::{
-    Anew, ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading,
+    Anew, Closing, ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading,
     SettleReason, ToEntry, ToLeader,
 };
 use warren_replication::types::{
-    Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session,
+    Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session, Version,
 };
 
 use crate::link::{self as wire, reading::From as WireFrom, settle::Reason, word::Word as Kind};
@@ -94,6 +94,7 @@ pub fn decode(word: wire::Word) -> Result<(QueueId, QueueWord), WordError> {
         | Kind::Got(_)
         | Kind::Purged(_)
         | Kind::Counted(_)
+        | Kind::Closed(_)
         | Kind::Read(_) => QueueWord::ToEntry(epoch, decode_to_entry(kind)?),
         _ => QueueWord::ToLeader(epoch, decode_to_leader(kind)?),
     };
@@ -217,6 +218,7 @@ fn encode_to_leader(word: ToLeader) -> Kind {
         ToLeader::Get { key } => Kind::Get(key_out(key)),
         ToLeader::Purge { request } => Kind::Purge(request),
         ToLeader::Count { request } => Kind::Count(request),
+        ToLeader::Close { request, if_unused, if_empty } => Kind::Close(wire::Close { request, if_unused, if_empty }),
     }
 }
 
@@ -270,6 +272,7 @@ fn decode_to_leader(kind: Kind) -> Result<ToLeader, WordError> {
         Kind::Get(key) => ToLeader::Get { key: key_in(Some(key))? },
         Kind::Purge(request) => ToLeader::Purge { request },
         Kind::Count(request) => ToLeader::Count { request },
+        Kind::Close(wire::Close { request, if_unused, if_empty }) => ToLeader::Close { request, if_unused, if_empty },
         _ => return Err(WordError("not a word for a leader")),
     })
 }
@@ -293,6 +296,16 @@ fn encode_to_entry(word: ToEntry) -> Kind {
         ToEntry::Got { delivery, ready } => Kind::Got(wire::Got { delivery: Some(deliveries_out(&[delivery])), ready }),
         ToEntry::Purged { request, messages } => Kind::Purged(wire::Purged { request, messages }),
         ToEntry::Counted { request, ready, consumers } => Kind::Counted(wire::Counted { request, ready, consumers }),
+        ToEntry::Closed { request, closing } => {
+            let closing = match closing {
+                Closing::InUse => wire::closed::Closing::InUse(wire::Nothing {}),
+                Closing::NotEmpty => wire::closed::Closing::NotEmpty(wire::Nothing {}),
+                Closing::Closed { at: (epoch, version), messages } => {
+                    wire::closed::Closing::At(wire::ClosedAt { epoch: epoch.0, version: version.0, messages })
+                }
+            };
+            Kind::Closed(wire::Closed { request, closing: Some(closing) })
+        }
     }
 }
 
@@ -329,6 +342,16 @@ fn decode_to_entry(kind: Kind) -> Result<ToEntry, WordError> {
         Kind::Purged(purged) => ToEntry::Purged { request: purged.request, messages: purged.messages },
         Kind::Counted(counted) => {
             ToEntry::Counted { request: counted.request, ready: counted.ready, consumers: counted.consumers }
+        }
+        Kind::Closed(closed) => {
+            let closing = match closed.closing.ok_or(WordError("closed, and nothing of how"))? {
+                wire::closed::Closing::InUse(_) => Closing::InUse,
+                wire::closed::Closing::NotEmpty(_) => Closing::NotEmpty,
+                wire::closed::Closing::At(at) => {
+                    Closing::Closed { at: (Epoch(at.epoch), Version(at.version)), messages: at.messages }
+                }
+            };
+            ToEntry::Closed { request: closed.request, closing }
         }
         _ => return Err(WordError("not a word for an entry node")),
     })

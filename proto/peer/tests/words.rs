@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use warren_peer::link as wire;
 use warren_peer::words;
 use warren_replication::message::{
-    Anew, ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading,
+    Anew, Closing, ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading,
     SettleReason, ToEntry, ToLeader,
 };
 use warren_replication::types::{
-    Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session,
+    Boot, ConsumerKey, Epoch, Incarnation, Index, NodeId, Offset, Position, Process, QueueId, Session, Version,
 };
 
 fn bytes(most: usize) -> impl Strategy<Value = Bytes> {
@@ -166,6 +166,20 @@ fn to_leader() -> impl Strategy<Value = ToLeader> {
         key().prop_map(|key| ToLeader::Get { key }),
         any::<u64>().prop_map(|request| ToLeader::Purge { request }),
         any::<u64>().prop_map(|request| ToLeader::Count { request }),
+        any::<(u64, bool, bool)>().prop_map(|(request, if_unused, if_empty)| ToLeader::Close {
+            request,
+            if_unused,
+            if_empty
+        }),
+    ]
+}
+
+fn closing() -> impl Strategy<Value = Closing> {
+    prop_oneof![
+        Just(Closing::InUse),
+        Just(Closing::NotEmpty),
+        any::<(u64, u64, u64)>()
+            .prop_map(|(epoch, version, messages)| Closing::Closed { at: (Epoch(epoch), Version(version)), messages }),
     ]
 }
 
@@ -191,6 +205,7 @@ fn to_entry() -> impl Strategy<Value = ToEntry> {
         (delivery(), any::<u64>()).prop_map(|(delivery, ready)| ToEntry::Got { delivery, ready }),
         any::<(u64, u64)>().prop_map(|(request, messages)| ToEntry::Purged { request, messages }),
         any::<(u64, u64, u32)>().prop_map(|(request, ready, consumers)| ToEntry::Counted { request, ready, consumers }),
+        (any::<u64>(), closing()).prop_map(|(request, closing)| ToEntry::Closed { request, closing }),
     ]
 }
 

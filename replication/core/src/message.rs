@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::types::{ConsumerKey, Epoch, Index, NodeId, Offset, Position, Session};
+use crate::types::{ConsumerKey, Epoch, Index, NodeId, Offset, Position, Session, Version};
 
 /// A published message: slices of the buffer that it was read into, or of the
 /// log entry that holds it. Never copied on its way but into the log entry.
@@ -261,6 +261,32 @@ pub enum ToLeader {
         /// To tell answers apart.
         request: u64,
     },
+    /// Let nothing in any more, if the conditions hold, for the queue is to be
+    /// deleted; `request` is echoed.
+    Close {
+        /// To tell answers apart.
+        request: u64,
+        /// Only without consumers.
+        if_unused: bool,
+        /// Only without ready messages.
+        if_empty: bool,
+    },
+}
+
+/// What came of [`ToLeader::Close`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Closing {
+    /// It has consumers.
+    InUse,
+    /// It has messages.
+    NotEmpty,
+    /// It is closed until its entry in the catalog changes.
+    Closed {
+        /// The entry as it is: the deletion compares with it.
+        at: (Epoch, Version),
+        /// Ready messages, which go with it.
+        messages: u64,
+    },
 }
 
 /// How `basic.consume` ended.
@@ -375,6 +401,13 @@ pub enum ToEntry {
         ready: u64,
         /// Consumers on all nodes.
         consumers: u32,
+    },
+    /// Answer to [`ToLeader::Close`].
+    Closed {
+        /// Echo.
+        request: u64,
+        /// What came of it.
+        closing: Closing,
     },
 }
 

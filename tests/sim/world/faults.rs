@@ -154,7 +154,7 @@ impl World {
             && let Some(queue) = self.rng.pick(&queues)
         {
             self.note(|| format!("{queue:?} is deleted"));
-            self.commit(&Command::DeleteQueue { queue });
+            self.commit(&Command::DeleteQueue { queue, compared: None });
         }
     }
 

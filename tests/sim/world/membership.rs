@@ -240,7 +240,7 @@ impl World {
                 self.commit(&Command::Resign { queue, epoch, version, live, released: false });
             }
             Wish::Offer { .. } => self.oracle.fail(|| format!("{queue:?} has no plan that may lose anything")),
-            Wish::DeleteUnused => self.oracle.fail(|| format!("{queue:?} is not of the kind that deletes itself")),
+            Wish::DeleteUnused(_) => self.oracle.fail(|| format!("{queue:?} is not of the kind that deletes itself")),
         }
     }
 }

@@ -58,7 +58,25 @@ struct Question {
     connection: u64,
     channel: u16,
     request: u64,
-    purge: bool,
+    asked: Asked,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Purge,
+    Count,
+    Close { if_unused: bool, if_empty: bool },
+}
+
+impl Asked {
+    /// The word that asks it, under our own number.
+    fn word(self, request: u64) -> ToLeader {
+        match self {
+            Self::Purge => ToLeader::Purge { request },
+            Self::Count => ToLeader::Count { request },
+            Self::Close { if_unused, if_empty } => ToLeader::Close { request, if_unused, if_empty },
+        }
+    }
 }
 
 /// Answers for the channels of this node: connection, channel, event.
@@ -212,7 +230,7 @@ impl Entry {
             self.out.push(ToLeader::Get { key: *key });
         }
         for (&request, question) in &self.questions {
-            self.out.push(if question.purge { ToLeader::Purge { request } } else { ToLeader::Count { request } });
+            self.out.push(question.asked.word(request));
         }
         self.publishers.resend_all(settings, &mut self.out);
         self.publishers.say_ended(&mut self.out);
@@ -253,10 +271,13 @@ impl Entry {
                 self.say(ToLeader::Get { key });
             }
             Local::Purge { connection, channel, request } => {
-                self.ask(Question { connection, channel, request, purge: true });
+                self.ask(Question { connection, channel, request, asked: Asked::Purge });
             }
             Local::Count { connection, channel, request } => {
-                self.ask(Question { connection, channel, request, purge: false });
+                self.ask(Question { connection, channel, request, asked: Asked::Count });
+            }
+            Local::Close { connection, channel, request, if_unused, if_empty } => {
+                self.ask(Question { connection, channel, request, asked: Asked::Close { if_unused, if_empty } });
             }
         }
     }
@@ -265,7 +286,7 @@ impl Entry {
         let request = self.next_question;
         self.next_question += 1;
         self.questions.insert(request, question);
-        self.say(if question.purge { ToLeader::Purge { request } } else { ToLeader::Count { request } });
+        self.say(question.asked.word(request));
     }
 
     fn cancel(&mut self, key: ConsumerKey) {
@@ -459,6 +480,9 @@ impl Entry {
             ToEntry::Counted { request, ready, consumers } => {
                 self.reply(request, replies, |request| ToChannel::Counted { request, ready, consumers });
             }
+            ToEntry::Closed { request, closing } => {
+                self.reply(request, replies, |request| ToChannel::Closed { request, closing });
+            }
         }
     }
 
@@ -595,7 +619,7 @@ impl Entry {
                 let found = self.just_answered.iter().find(|(_, question)| question.request == *request);
                 let Some(&(request, question)) = found else { return false };
                 self.questions.insert(request, question);
-                self.say(if question.purge { ToLeader::Purge { request } } else { ToLeader::Count { request } });
+                self.say(question.asked.word(request));
                 true
             }
             _ => false,

@@ -74,6 +74,11 @@ impl Intake {
         self.todo.first().is_some_and(|first| first < self.inherited)
     }
 
+    /// Whether anything is not taken in yet.
+    pub(super) fn has_more(&self) -> bool {
+        !self.todo.is_empty()
+    }
+
     /// Whether this message is not taken in yet.
     pub(super) fn awaits(&self, offset: u64) -> bool {
         self.todo.contains(offset)

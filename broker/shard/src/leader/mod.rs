@@ -4,6 +4,7 @@
 //! who has gone are kept apart (`gate`, `intake`, `supply`, `moves`, `questions`,
 //! `departed`); what the rules of the queue demand is in `ruling`.
 
+mod closing;
 mod departed;
 mod gate;
 mod intake;
@@ -31,8 +32,10 @@ use crate::cell::Reader;
 use crate::outbox::Outboxes;
 use crate::seek::Wanted;
 use crate::settings::Settings;
+use crate::step::Wish;
 use crate::takeover::{Takeover, Waits};
 use crate::world::World;
+use closing::Closed;
 pub(crate) use departed::Departed;
 use gate::Gate;
 pub(crate) use gate::{origins, with_origins};
@@ -42,12 +45,11 @@ use moves::Moves;
 use questions::{Question, Questions};
 use supply::Supply;
 
-/// How often an unused queue is said to be unused, in microseconds.
-const UNUSED_RETRY: u64 = 1_000_000;
-
 #[derive(Debug)]
 pub(crate) struct Leader {
     pub(crate) epoch: Epoch,
+    /// The queue's entry in the applied catalog.
+    assignment: Arc<Assignment>,
     rules: Arc<Rules>,
     takeover: Takeover,
     /// Made when the inherited log is committed.
@@ -74,6 +76,8 @@ pub(crate) struct Leader {
     /// The last consumer may have left, and for good.
     left_unused: bool,
     unused_said: Option<Moment>,
+    /// Nothing comes in: it is to be deleted.
+    closed: Option<Closed>,
     pub(crate) totals: (u64, u64, u64),
 }
 
@@ -81,7 +85,7 @@ impl Leader {
     /// `inherited` and `next` are the log's last index (the epoch's start
     /// included) and next offset as this reign begins.
     pub(crate) fn new(
-        assignment: &Assignment,
+        assignment: &Arc<Assignment>,
         rules: Arc<Rules>,
         world: &World<'_>,
         inherited: Index,
@@ -93,6 +97,7 @@ impl Leader {
         }
         Self {
             epoch: assignment.epoch,
+            assignment: Arc::clone(assignment),
             intake: Intake::new(Arc::clone(&rules)),
             rules,
             takeover,
@@ -110,6 +115,7 @@ impl Leader {
             departed: Departed::default(),
             left_unused: false,
             unused_said: None,
+            closed: None,
             totals: (0, 0, 0),
         }
     }
@@ -119,8 +125,10 @@ impl Leader {
     }
 
     /// The catalog says more of this epoch.
-    pub(crate) fn assigned(&mut self, assignment: &Assignment) {
+    pub(crate) fn assigned(&mut self, assignment: &Arc<Assignment>) {
         self.takeover.assigned(assignment);
+        self.assignment = Arc::clone(assignment);
+        self.open_again();
     }
 
     /// What consumers wait for, if they do.
@@ -148,6 +156,7 @@ impl Leader {
             || !self.departed.is_empty()
             || self.questions.wants_ticks()
             || self.left_unused
+            || self.is_closed()
             || queue.next_due().is_some()
             || self.rules.expires.is_some()
             || (queue.first_ready().is_some() && queue.has_room())
@@ -191,6 +200,8 @@ impl Leader {
     /// A word of an entry node, meant for this epoch.
     pub(crate) fn word(&mut self, from: Process, word: ToLeader, log: &mut Log<'_>, world: &World<'_>) {
         match word {
+            // It is said again, or refused with all others once the queue is gone.
+            ToLeader::Publish { .. } if self.is_closed() => {}
             ToLeader::Publish { session, floor, prev, mut messages } => {
                 let origins = origins(session, &mut messages, log);
                 let terms = with_origins(self.terms(&messages, log), origins);
@@ -231,6 +242,7 @@ impl Leader {
     /// Whether this word may be taken now (§6.4).
     fn may(&mut self, word: &ToLeader, world: &World<'_>) -> bool {
         match (word, self.waits(world)) {
+            (ToLeader::Consume { .. }, None) => !self.is_closed(),
             (_, None) => true,
             (ToLeader::Claim { .. }, Some(waits)) => waits != Waits::Log && self.queue.is_some(),
             (ToLeader::Settle { .. } | ToLeader::Return { .. }, Some(waits)) => waits == Waits::Claims,
@@ -298,6 +310,9 @@ impl Leader {
             ToLeader::Get { key } => self.ask(from, Question::Get(key), log),
             ToLeader::Purge { request } => self.ask(from, Question::Purge(request), log),
             ToLeader::Count { request } => self.ask(from, Question::Count(request), log),
+            ToLeader::Close { request, if_unused, if_empty } => {
+                self.ask(from, Question::Close { request, if_unused, if_empty }, log);
+            }
             // A stream's, which this is not.
             ToLeader::Credit { .. } => {}
             ToLeader::Publish { .. } | ToLeader::EndSession { .. } | ToLeader::Written { .. } => {}
@@ -342,6 +357,10 @@ impl Leader {
                 let counts = queue.counts();
                 let word = ToEntry::Counted { request, ready: counts.ready, consumers: counts.consumers };
                 self.outboxes.to(from).answers.push(word);
+            }
+            Question::Close { request, if_unused, if_empty } => {
+                let closing = self.close(if_unused, if_empty, log);
+                self.outboxes.to(from).answers.push(ToEntry::Closed { request, closing });
             }
         }
     }
@@ -520,23 +539,23 @@ impl Leader {
         self.outboxes.to(session.process).again(session, from);
     }
 
-    /// Everything that can go on now. True if the queue is unused and is to be
-    /// deleted, should it be one of that kind.
+    /// Everything that can go on now; and what the catalog is asked for, if
+    /// anything. `auto_delete`: the queue goes with its last consumer.
     pub(crate) fn pump(
         &mut self,
         log: &mut Log<'_>,
         budget: &mut Budget,
         world: &World<'_>,
         auto_delete: bool,
-    ) -> bool {
+    ) -> Option<Wish> {
         self.departed.end_sessions(log, world);
-        let Some(queue) = &mut self.queue else { return false };
+        let queue = self.queue.as_mut()?;
         if !queue.is_open() && self.takeover.grace_over(world.now, world.live) {
             queue.open();
         }
         self.work_off(log, world);
         if self.waits(world).is_some() {
-            return false;
+            return None;
         }
         if let Some(queue) = &mut self.queue {
             let limit = self.rules.delivery_limit;
@@ -560,8 +579,7 @@ impl Leader {
         self.expire(self.fresh, log, world);
         self.shorten(log);
         self.moves.fill(&mut self.supply.bodies, budget, log.ledger(), world.settings);
-        self.left_unused &= auto_delete;
-        self.unused(world.now)
+        self.wish(world.now, auto_delete)
     }
 
     fn serve_gets(&mut self, log: &Log<'_>, budget: &mut Budget) {
@@ -601,20 +619,6 @@ impl Leader {
             outbox.deliveries.push(delivery);
             outbox.floor = floor;
         }
-    }
-
-    fn unused(&mut self, now: Moment) -> bool {
-        let used = self.queue.as_ref().is_none_or(|queue| queue.counts().consumers > 0);
-        self.left_unused &= !used;
-        if used {
-            self.used = now;
-        }
-        let unused = self.left_unused || self.is_forgotten(now);
-        if !unused || self.unused_said.is_some_and(|at| now.micros_since(at) < UNUSED_RETRY) {
-            return false;
-        }
-        self.unused_said = Some(now);
-        true
     }
 
     /// What to read for this reader, if anything.

@@ -17,6 +17,13 @@ pub(super) enum Question {
     Purge(u64),
     /// The request to echo.
     Count(u64),
+    /// Let nothing in any more, if that is so.
+    Close {
+        /// To echo.
+        request: u64,
+        if_unused: bool,
+        if_empty: bool,
+    },
 }
 
 /// A question, and the entry that has to be committed before.

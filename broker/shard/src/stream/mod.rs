@@ -15,7 +15,9 @@ use bytes::Bytes;
 use warren_queue::stream::{Readers, Retention, Span};
 use warren_queue::{Kind, Rules};
 use warren_replication::ledger::Ledger;
-use warren_replication::message::{ConsumeOutcome, ConsumerSpec, Message, ReadFrom, SettleReason, ToEntry, ToLeader};
+use warren_replication::message::{
+    Closing, ConsumeOutcome, ConsumerSpec, Message, ReadFrom, SettleReason, ToEntry, ToLeader,
+};
 use warren_replication::replica::Replica;
 use warren_replication::step::{Committed, Proposal};
 use warren_replication::types::{ConsumerKey, Epoch, Index, Moment, NodeId, Offset, Process, Session};
@@ -175,6 +177,13 @@ impl Stream {
             ToLeader::Count { request } => {
                 let (ready, consumers) = (replica.ledger().live().len(), readers.len() as u32);
                 self.outboxes.to(from).answers.push(ToEntry::Counted { request, ready, consumers });
+            }
+            // A stream is deleted whatever is in it.
+            ToLeader::Close { request, .. } => {
+                let messages = replica.ledger().live().len();
+                let Some(at) = replica.assignment().map(|now| (now.epoch, now.version)) else { return };
+                let closing = Closing::Closed { at, messages };
+                self.outboxes.to(from).answers.push(ToEntry::Closed { request, closing });
             }
             // Channels refuse what would lead to these.
             ToLeader::Get { key } => self.outboxes.to(from).answers.push(ToEntry::Empty { key, ready: 0 }),

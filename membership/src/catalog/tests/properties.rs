@@ -84,7 +84,7 @@ impl Observed {
                 })]
             }
             Step::Delete(name) => {
-                self.pick(name).map(|(queue, _)| Command::DeleteQueue { queue }).into_iter().collect()
+                self.pick(name).map(|(queue, _)| Command::DeleteQueue { queue, compared: None }).into_iter().collect()
             }
             Step::Exchange { name, delete: true, .. } => {
                 vec![Command::DeleteExchange { vhost, name: exchange(name), if_unused: false }]

@@ -18,9 +18,26 @@ fn a_declare_makes_a_queue_once() {
     assert_eq!(world.state.check_declare_queue(&durable("q")), Ok(Some(id)));
     assert_eq!(world.state.check_declare_queue(&durable("other")), Ok(None));
     assert_eq!(world.state.queue_named("/", "q").unwrap().0, id);
-    world.ok(Command::DeleteQueue { queue: id });
+    world.ok(Command::DeleteQueue { queue: id, compared: None });
     assert_ne!(world.declare(durable("q")), id, "a re-declared queue is another one (§1)");
     assert!(world.state.next_queue() > id);
+}
+
+/// What a leader decided of its queue holds as long as nothing changed.
+#[test]
+fn a_queue_that_was_closed_for_its_deletion_is_deleted_as_it_was_then() {
+    let mut world = World::of(3);
+    let id = world.declare(durable("q"));
+    let now = world.of_queue(id);
+    let closed = Command::DeleteQueue { queue: id, compared: Some((now.epoch, now.version)) };
+    let (epoch, version, isr) = (now.epoch, now.version, now.isr.clone());
+    world.ok(Command::ChangeIsr { queue: id, epoch, version, isr });
+    assert!(world.refused(closed.clone()).contains("not 1 and 1"), "any change ends it, also one that changes nothing");
+    assert!(world.state.queue(id).is_some());
+    let now = (world.of_queue(id).epoch, world.of_queue(id).version);
+    world.ok(Command::DeleteQueue { queue: id, compared: Some(now) });
+    assert!(world.state.queue(id).is_none());
+    assert_eq!(world.ok(closed), Outcome::Done, "absent is done");
 }
 
 #[test]
@@ -95,7 +112,7 @@ fn arguments_are_checked_when_a_queue_is_made() {
         [("x-queue-version", Value::U8(2)), ("x-ha-policy", Value::text("all")), ("anything", Value::Void)]
     {
         let id = world.declare(with(key, value));
-        world.ok(Command::DeleteQueue { queue: id });
+        world.ok(Command::DeleteQueue { queue: id, compared: None });
     }
 }
 
@@ -220,6 +237,6 @@ fn clients_may_ask_where_the_leader_is() {
         declare.owner = owner(3, 1);
         let id = world.declare(declare);
         assert_eq!(world.of_queue(id).leader.unwrap().node, NodeId(expected));
-        world.ok(Command::DeleteQueue { queue: id });
+        world.ok(Command::DeleteQueue { queue: id, compared: None });
     }
 }

@@ -153,7 +153,7 @@ fn a_deleted_queue_takes_only_its_bindings() {
     }
     world.ok(Command::Unbind(bind("amq.topic", "gone", "1")));
     assert!(world.queue(gone).bound_to.contains("amq.topic"), "still bound by the other key");
-    world.ok(Command::DeleteQueue { queue: gone });
+    world.ok(Command::DeleteQueue { queue: gone, compared: None });
     assert_eq!(world.changes.len(), 2);
     assert!(matches!(&world.changes[1], Change::QueueDeleted { name, .. } if name == "gone"));
     let left: Vec<_> = world.state.bindings("/").map(|(_, binding)| binding.destination.clone()).collect();

@@ -126,7 +126,7 @@ fn a_full_vhost_takes_no_new_queue_but_answers_for_those_it_has() {
         world.refused(Command::DeclareQueue(durable("new"))),
         "PRECONDITION_FAILED - cannot declare queue 'new': queue limit in vhost '/' (1) is reached"
     );
-    world.ok(Command::DeleteQueue { queue: there });
+    world.ok(Command::DeleteQueue { queue: there, compared: None });
     world.declare(durable("new"));
     world.ok(limit(None));
     world.declare(durable("one more"));
