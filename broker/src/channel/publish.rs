@@ -266,7 +266,7 @@ mod tests {
     fn properties_are_refused_for_what_is_wrong_with_them() {
         let good =
             PropertiesBuilder { user_id: Some("me".into()), expiration: Some("60000".into()), ..Default::default() };
-        let check = |properties: &Bytes, name: &str| super::check(properties, &user(name), || name == "impersonator");
+        let check = |properties: &Bytes, name: &str| check(properties, &user(name), || name == "impersonator");
         assert_eq!(check(&good.encode(), "me"), Ok(Asks::default()));
         assert_eq!(check(&good.encode(), "impersonator"), Ok(Asks::default()));
         let text = check(&good.encode(), "you").unwrap_err().text;

@@ -88,6 +88,12 @@ pub struct AmqpConfig {
     pub publish_budget: Size,
     /// The largest message body taken.
     pub max_message_size: Size,
+    /// Bytes of publishes that one transaction may gather.
+    pub transaction_budget: Size,
+    /// How long a client may hold a delivery, 0s = for ever.
+    pub consumer_timeout: Period,
+    /// How long a queue without a leader is waited for.
+    pub queue_timeout: Period,
 }
 
 /// `[tls]`
@@ -291,6 +297,9 @@ impl Default for AmqpConfig {
             handshake_timeout: Period::secs(10),
             publish_budget: Size::mib(16),
             max_message_size: Size::mib(128),
+            transaction_budget: Size::mib(256),
+            consumer_timeout: Period::secs(30 * 60),
+            queue_timeout: Period::secs(30),
         }
     }
 }

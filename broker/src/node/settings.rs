@@ -51,6 +51,9 @@ pub(super) fn front(config: &Config) -> connection::Settings {
         max_connections: told.max_connections,
         max_message_size: told.max_message_size.get(),
         publish_budget: told.publish_budget.as_usize(),
+        transaction_budget: told.transaction_budget.as_usize(),
+        consumer_timeout: told.consumer_timeout.get(),
+        queue_timeout: told.queue_timeout.get(),
         loopback_users: config.users.loopback_only.clone(),
         ..connection::Settings::default()
     }
