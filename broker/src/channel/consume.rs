@@ -14,6 +14,7 @@ use crate::arguments::value_from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 use crate::direct;
+use crate::routing::copies;
 
 /// The header that says how often a message was delivered before.
 const DELIVERY_COUNT: &str = "x-delivery-count";
@@ -178,9 +179,13 @@ impl Channel {
         Ok(())
     }
 
-    /// Writes how often a message was delivered before into its headers, where the
-    /// queue counts: as RabbitMQ's quorum queues do, from the second time on.
-    pub(super) fn say_count(&mut self, message: &mut Message, count: Option<u32>) {
+    /// Makes of a message as it is kept one for clients: without what it hides, and
+    /// with how often it was delivered before, where the queue counts (as RabbitMQ's
+    /// quorum queues do, from the second time on).
+    pub(super) fn prepare(&mut self, message: &mut Message, count: Option<u32>) {
+        if let Some(shown) = copies::shown(&message.properties) {
+            message.properties = shown;
+        }
         let Some(count) = count.filter(|count| *count > 0) else { return };
         // What cannot be read was not let in.
         if let Ok(properties) = with_long_header(&message.properties, DELIVERY_COUNT, count.into(), &mut self.scratch) {

@@ -189,7 +189,7 @@ impl Channel {
             ToChannel::Confirmed(queue, ranges) => self.on_answered(ctx, queue, &ranges, true),
             ToChannel::Refused(queue, ranges) => self.on_answered(ctx, queue, &ranges, false),
             ToChannel::Deliver { queue, consumer, offset, floor, redelivered, count, mut message } => {
-                self.say_count(&mut message, count);
+                self.prepare(&mut message, count);
                 if self.says_origins {
                     self.say_origin(&mut message, consumer, offset, floor);
                 }
@@ -207,7 +207,7 @@ impl Channel {
             }
             ToChannel::Got { get, queue, count, mut found } => {
                 if let Some((_, _, message, _)) = &mut found {
-                    self.say_count(message, count);
+                    self.prepare(message, count);
                 }
                 self.on_got(ctx, get, queue, found)
             }

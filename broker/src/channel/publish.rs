@@ -16,7 +16,7 @@ use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 use crate::direct::{self, Address};
 use crate::remote;
-use crate::routing::{sender_selected, without_bcc};
+use crate::routing::copies;
 
 /// What a publish costs its connection's budget besides its octets.
 const OVERHEAD: usize = 128;
@@ -65,8 +65,8 @@ impl Channel {
         Ok(())
     }
 
-    /// What its properties ask for beside the ordinary: further routing keys (`CC`
-    /// and `BCC`, of which the second is not passed on), an address for replies.
+    /// What its properties ask for beside the ordinary: further routing keys, an
+    /// address for replies.
     fn arrange(
         &self,
         ctx: &mut Context,
@@ -80,8 +80,8 @@ impl Channel {
             parsed = parse(&self.addressed(&parsed)?)?;
         }
         let headers = parsed.headers().filter(|_| self.checked.asks.copies);
-        let Some(headers) = headers else { return Ok((targets, parsed.as_bytes().clone())) };
-        let selected = sender_selected(&headers).map_err(Fault::precondition_failed)?;
+        let Some(headers) = headers else { return Ok((targets, copies::kept(&parsed))) };
+        let selected = copies::keys(&headers).map_err(Fault::precondition_failed)?;
         if method.exchange.is_empty() {
             replies.extend(selected.iter().filter_map(|key| Address::parse(key)));
             replies.sort_unstable();
@@ -91,8 +91,7 @@ impl Channel {
             .chain(selected.iter().filter_map(|key| std::str::from_utf8(key).ok()))
             .collect();
         targets = ctx.routes.find_all(&ctx.access, &method.exchange, &keys, &parsed)?;
-        let shown = without_bcc(&parsed).unwrap_or_else(|| parsed.as_bytes().clone());
-        Ok((targets, shown))
+        Ok((targets, copies::kept(&parsed)))
     }
 
     /// Sends a publish to its queues, or back.
@@ -106,7 +105,8 @@ impl Channel {
                 exchange: method.exchange.clone(),
                 routing_key: method.routing_key.clone(),
             };
-            ctx.out.frames.content(self.number, &returned, &properties, &body, ctx.frame_max);
+            let shown = copies::shown(&properties);
+            ctx.out.frames.content(self.number, &returned, shown.as_ref().unwrap_or(&properties), &body, ctx.frame_max);
         }
         let message = Message {
             exchange: method.exchange.into_bytes(),
@@ -114,7 +114,11 @@ impl Channel {
             properties,
             body,
         };
-        ctx.replies.extend(replies.into_iter().map(|address| (address, message.clone())));
+        ctx.replies.extend(replies.into_iter().map(|address| {
+            let shown = copies::shown(&message.properties);
+            let properties = shown.unwrap_or_else(|| message.properties.clone());
+            (address, Message { properties, ..message.clone() })
+        }));
         let before = (self.confirms.waiting(), self.confirms.weight());
         let sequence = self.confirms.publish(&targets, message.weight() + OVERHEAD);
         ctx.unanswered.messages += self.confirms.waiting() - before.0;
@@ -186,12 +190,9 @@ pub(super) struct Checked {
 struct Asks {
     /// `reply-to` names the pseudo-queue.
     reply: bool,
-    /// There is a header of [`COPIES`].
+    /// See [`copies`].
     copies: bool,
 }
-
-/// Headers with further routing keys.
-const COPIES: [&str; 2] = ["CC", "BCC"];
 
 fn parse(properties: &Bytes) -> Result<Properties, Fault> {
     Properties::parse(properties).map_err(|error| {
@@ -223,10 +224,9 @@ fn check(properties: &Bytes, access: &Access, may_impersonate: impl FnOnce() -> 
         }
         _ => {}
     }
-    let headers = properties.headers();
     Ok(Asks {
         reply: properties.reply_to().is_some_and(|queue| queue == direct::QUEUE),
-        copies: headers.is_some_and(|headers| headers.iter().any(|(name, _)| COPIES.iter().any(|copy| name == *copy))),
+        copies: copies::are_asked_for(&properties),
     })
 }
 

@@ -82,6 +82,7 @@ impl Channel {
             return;
         }
         for (offset, mut message) in messages {
+            self.prepare(&mut message, None);
             let said = i64::try_from(offset.0).unwrap_or(i64::MAX);
             // What cannot be read was not let in.
             if let Ok(properties) = with_long_header(&message.properties, OFFSET, said, &mut self.scratch) {

@@ -1,5 +1,5 @@
 //! What routes are found by: a message's routing keys and properties. The keys
-//! are several where headers name more of them (`CC`, `BCC`).
+//! are several where headers name more of them (`copies`).
 
 use std::cell::OnceCell;
 
@@ -7,11 +7,9 @@ use bytes::Bytes;
 use warren_amqp::{FieldTable, Properties, PropertiesBuilder, Value};
 use warren_membership::catalog::Arguments;
 
-use crate::arguments::{from_wire, value_from_wire};
+use super::copies;
+use crate::arguments::from_wire;
 
-/// Where a sender names further routing keys; the second is for the broker only.
-const CC: &str = "CC";
-const BCC: &str = "BCC";
 /// How long (ms) a delayed-message exchange keeps a message.
 const DELAY: &str = "x-delay";
 /// The longest delay, as with RabbitMQ's plugin; above it there is none.
@@ -71,77 +69,17 @@ pub fn no_longer_delayed(properties: &Properties) -> Option<Bytes> {
         other => (name, other),
     });
     let headers = Some(negated.collect());
-    Some(PropertiesBuilder { headers, ..properties.to_builder() }.encode())
-}
-
-/// A `CC` or `BCC` that is not an array.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid message: {{unacceptable_type_in_header,\"{header}\",{kind}}}")]
-pub struct UnacceptableHeader {
-    header: &'static str,
-    kind: &'static str,
-}
-
-/// The routing keys that headers add (sender-selected distribution): of arrays
-/// `CC` and `BCC`, what is text.
-///
-/// # Errors
-/// One of them is something else.
-pub fn sender_selected(headers: &FieldTable) -> Result<Vec<Bytes>, UnacceptableHeader> {
-    let mut keys = Vec::new();
-    for header in [CC, BCC] {
-        match headers.get(header) {
-            None => {}
-            Some(Value::Array(values)) => keys.extend(values.iter().filter_map(|value| match value {
-                Value::LongStr(key) => Some(key),
-                _ => None,
-            })),
-            Some(other) => return Err(UnacceptableHeader { header, kind: value_from_wire(other).kind() }),
-        }
-    }
-    Ok(keys)
-}
-
-/// The properties as consumers may see them: without `BCC`. `None` if they are
-/// so already.
-#[must_use]
-pub fn without_bcc(properties: &Properties) -> Option<Bytes> {
-    let headers = properties.headers()?;
-    headers.get(BCC)?;
-    let headers = Some(headers.iter().filter(|(name, _)| name != BCC).collect());
-    Some(PropertiesBuilder { headers, ..properties.to_builder() }.encode())
+    Some(copies::with_headers(properties.as_bytes(), PropertiesBuilder { headers, ..properties.to_builder() }))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
-    use warren_amqp::FieldArray;
-
     use super::*;
 
     fn properties(headers: FieldTable) -> Properties {
         let builder = PropertiesBuilder { headers: Some(headers), priority: Some(3), ..PropertiesBuilder::default() };
         Properties::parse(&builder.encode()).unwrap()
-    }
-
-    fn array(values: &[Value]) -> Value {
-        Value::Array(values.iter().cloned().collect::<FieldArray>())
-    }
-
-    #[test]
-    fn senders_select_further_keys() {
-        let headers = FieldTable::from([
-            ("BCC", array(&[Value::from("d")])),
-            ("CC", array(&[Value::from("b"), Value::from(5), Value::from("c")])),
-        ]);
-        assert_eq!(sender_selected(&headers).unwrap(), ["b", "c", "d"]);
-        assert_eq!(sender_selected(&FieldTable::default()), Ok(vec![]));
-        let text = sender_selected(&FieldTable::from([("CC", Value::from("b"))])).unwrap_err().to_string();
-        assert_eq!(text, "invalid message: {unacceptable_type_in_header,\"CC\",longstr}");
-        let stripped = Properties::parse(&without_bcc(&properties(headers)).unwrap()).unwrap();
-        assert!(stripped.headers().unwrap().get("BCC").is_none() && stripped.headers().unwrap().get("CC").is_some());
-        assert_eq!(stripped.priority(), Some(3));
-        assert_eq!(without_bcc(&stripped), None);
     }
 
     #[test]

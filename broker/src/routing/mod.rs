@@ -4,7 +4,7 @@
 //!
 //! One short file per kind of exchange, pure: `direct.rs`, `fanout.rs`,
 //! `topic.rs`, `headers.rs`, `hashed.rs`, `random.rs`; `message.rs` is what they
-//! go by, `targets.rs` what they lead to, `table.rs` the exchanges of all vhosts.
+//! go by, `copies.rs` the further keys that headers name, `targets.rs` what they lead to, `table.rs` the exchanges of all vhosts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +15,7 @@ use warren_replication::types::QueueId;
 
 use crate::connection::ports::Routing;
 
+pub mod copies;
 mod direct;
 mod fanout;
 mod hashed;
@@ -27,7 +28,7 @@ mod topic;
 
 use table::Table;
 
-pub use message::{UnacceptableHeader, delay, no_longer_delayed, sender_selected, without_bcc};
+pub use message::{delay, no_longer_delayed};
 
 /// The routes of all vhosts, as this node has applied the catalog.
 ///

@@ -7,7 +7,7 @@ use warren_amqp::{FieldArray, FieldTable, Properties, PropertiesBuilder, Value};
 use warren_queue::{DeadLetter, Reason};
 use warren_replication::message::Message;
 
-use crate::routing::sender_selected;
+use crate::routing::copies;
 
 const X_DEATH: &str = "x-death";
 const FIRST_REASON: &str = "x-first-death-reason";
@@ -29,7 +29,8 @@ pub(super) fn of(message: &Message, queue: &str, reason: Reason, to: &DeadLetter
     let mut properties = properties.unwrap_or_default();
     let headers = properties.headers.take().unwrap_or_default();
 
-    let keys = std::iter::once(message.routing_key.clone()).chain(sender_selected(&headers).unwrap_or_default());
+    // Those that the message shows, and not all that it may be routed by again.
+    let keys = std::iter::once(message.routing_key.clone()).chain(copies::visible_keys(&headers).unwrap_or_default());
     let queue = Value::LongStr(Bytes::copy_from_slice(queue.as_bytes()));
     let mut death: Fields = vec![
         (name(REASON), Value::from(reason.as_str())),
@@ -44,12 +45,13 @@ pub(super) fn of(message: &Message, queue: &str, reason: Reason, to: &DeadLetter
     let mut fields: Fields = headers.iter().collect();
     enter(&mut fields, death);
     if to.routing_key.is_some() {
-        fields.retain(|(name, _)| name != "CC" && name != "BCC");
+        fields.retain(|(name, _)| !copies::is_one(name));
     }
+    let properties = PropertiesBuilder { headers: Some(fields.into_iter().collect()), ..properties };
     Message {
         exchange: to.exchange.clone(),
         routing_key: to.routing_key.clone().unwrap_or_else(|| message.routing_key.clone()),
-        properties: PropertiesBuilder { headers: Some(fields.into_iter().collect()), ..properties }.encode(),
+        properties: copies::with_headers(&message.properties, properties),
         body: message.body.clone(),
     }
 }
@@ -254,6 +256,25 @@ mod tests {
         // A death that is met again keeps its fields, and counts.
         let four = die(&three, "dq2", to("", Some("dq3")));
         assert_eq!(headers(&four), written(false, &[&in_dq2(2), &in_dq1, &in_dq3]));
+    }
+
+    /// Blind copies are no more to be seen, and the message is routed by them again
+    /// unless it gets a key of its own.
+    #[test]
+    fn blind_copies_go_on_unseen() {
+        let headers_of = |fields| Properties::parse(&with(fields).encode()).unwrap();
+        let published = copies::kept(&headers_of(FieldTable::from([("BCC", keys(&["b"])), ("CC", keys(&["c"]))])));
+        let message =
+            Message { exchange: Bytes::new(), routing_key: "k".into(), properties: published, body: "x".into() };
+        let dead = of(&message, "q", Reason::Expired, &to("dlx", None), TIME);
+        assert_eq!(copies::keys(&headers(&dead)).unwrap(), ["c", "b"]);
+        let shown = copies::shown(&dead.properties).unwrap();
+        let shown = Properties::parse(&shown).unwrap();
+        assert_eq!(shown.headers().unwrap().get("BCC"), None);
+        assert_eq!(deaths(&shown)[0].get("routing-keys"), Some(keys(&["k", "c"])));
+        let again = of(&dead, "q", Reason::Expired, &to("dlx", Some("own")), TIME);
+        assert_eq!(copies::keys(&headers(&again)), Ok(vec![]));
+        assert_eq!(copies::shown(&again.properties), None);
     }
 
     #[test]

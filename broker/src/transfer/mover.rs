@@ -18,7 +18,7 @@ use warren_shard::step::{Local, ToChannel, Transfer, Transfers};
 use super::{Moves, death};
 use crate::connection::batch::Batch;
 use crate::connection::ports::Routing;
-use crate::routing::{no_longer_delayed, sender_selected};
+use crate::routing::{copies, no_longer_delayed};
 
 /// When what was refused is tried again: at first, and at most.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -181,7 +181,7 @@ impl Mover {
         };
         let properties = Properties::parse(&message.properties).ok();
         let headers = properties.as_ref().and_then(Properties::headers);
-        let selected = headers.and_then(|headers| sender_selected(&headers).ok()).unwrap_or_default();
+        let selected = headers.and_then(|headers| copies::keys(&headers).ok()).unwrap_or_default();
         let keys = std::iter::once(&message.routing_key).chain(&selected);
         let keys: SmallVec<[&str; 2]> = keys.filter_map(|key| std::str::from_utf8(key).ok()).collect();
         let Some(mut targets) = self.routing.route(&queue.vhost, exchange, &keys, properties.as_ref()) else {

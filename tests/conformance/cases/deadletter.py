@@ -213,6 +213,21 @@ def with_cc(t: Trial):
 
 
 @case
+def with_bcc_that_is_routed_by_again(t: Trial):
+    channel = t.channel(confirm=True)
+    exchange = t.exchange(channel, kind="direct")
+    queue = t.queue(channel, arguments={"x-dead-letter-exchange": exchange})
+    blind, shown = t.queue(channel, "blind"), t.queue(channel, "shown")
+    for dead, key in ((blind, "b"), (shown, "c")):
+        channel.call("queue.bind", queue=dead, exchange=exchange, routing_key=key)
+    t.put(channel, queue, "a", headers={"CC": ["c"], "BCC": ["b"], "n": 1})
+    yield "as it came", channel.call("basic.get", queue=queue)
+    channel.send("basic.reject", delivery_tag=1, requeue=False)
+    yield "by the blind copy's key", deaths(t, blind, 1)
+    yield "by the other's", deaths(t, shown, 1)
+
+
+@case
 def with_cc_and_a_key_of_its_own(t: Trial):
     channel, queue, dead = dying(t)
     t.put(channel, queue, "a", headers={"CC": [t.name("one")]})
