@@ -20,4 +20,4 @@ mod timetable;
 pub use consumers::{ExclusiveUse, Options, Window};
 pub use queue::{Arrival, Counts, Delivered, Holder, Leave, Queue};
 pub use ready::Ready;
-pub use rules::{DeadLetter, Deduplicate, Kind, Overflow, Reason, Rules};
+pub use rules::{DeadLetter, Deduplicate, Kind, Once, Overflow, Reason, Rules};

@@ -33,6 +33,20 @@ pub struct Rules {
     /// `x-message-deduplication`: the value of a message's
     /// `x-deduplication-header` keeps others with the same value out.
     pub deduplicate: Option<Deduplicate>,
+    /// The same for messages that come through a de-duplicating exchange; none for
+    /// all but a few queues.
+    pub once: Vec<Once>,
+}
+
+/// Messages published to an exchange come through a de-duplicating one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The exchange that they name.
+    pub exchange: Bytes,
+    /// The de-duplicating exchange: values are its own.
+    pub by: Bytes,
+    /// How it remembers them.
+    pub known: Deduplicate,
 }
 
 /// For how long and for how many messages a value is remembered.

@@ -11,6 +11,7 @@
 mod bodies;
 mod cell;
 mod entry;
+mod known;
 mod leader;
 pub mod origin;
 mod outbox;

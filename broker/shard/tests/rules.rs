@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use warren_amqp::{FieldTable, PropertiesBuilder, Value};
-use warren_queue::{DeadLetter, Deduplicate, Kind, Overflow, Reason, Rules};
+use warren_queue::{DeadLetter, Deduplicate, Kind, Once, Overflow, Reason, Rules};
 use warren_replication::message::{ConsumerSpec, Message, SettleReason};
 use warren_replication::step::Write;
 use warren_replication::types::{
@@ -31,6 +31,8 @@ struct Node {
     ticket: u64,
     reads: Vec<ReadRequest>,
     published: u64,
+    /// Where it publishes.
+    exchange: Bytes,
     numbers: u64,
     heard: Vec<ToChannel>,
     moved: Vec<(Reason, Offset, Bytes)>,
@@ -51,6 +53,7 @@ impl Node {
             ticket: 0,
             reads: Vec::new(),
             published: 0,
+            exchange: Bytes::new(),
             numbers: 0,
             heard: Vec::new(),
             moved: Vec::new(),
@@ -143,7 +146,8 @@ impl Node {
         self.published += 1;
         let session = Session { process: ME, connection: 1, channel: 1, opened: 0 };
         let properties = properties.clone();
-        let message = Message { body: Bytes::from_static(body.as_bytes()), properties, ..Message::default() };
+        let exchange = self.exchange.clone();
+        let message = Message { exchange, body: Bytes::from_static(body.as_bytes()), properties, ..Message::default() };
         self.say(Local::Publish { session, messages: vec![(self.published, message)] })
     }
 
@@ -515,4 +519,33 @@ fn a_value_seen_before_is_confirmed_and_not_taken() {
     node.pass(1_000);
     node.publish("g", &value("1"));
     assert_eq!(node.ready(), 4);
+}
+
+/// A de-duplicating exchange's values are looked at where its messages are kept.
+#[test]
+fn what_comes_through_a_deduplicating_exchange_is_taken_once() {
+    let known = Deduplicate { window: 1_000, values: 10 };
+    let once = |exchange: &'static str| Once { exchange: exchange.into(), by: "x".into(), known };
+    let mut node = Node::new(Rules { once: vec![once("x"), once("before")], ..Rules::default() });
+    let value = |ttl: Option<i32>| {
+        let ttl = ttl.map(|ttl| ("x-cache-ttl", Value::from(ttl)));
+        let headers = [("x-deduplication-header", Value::from("1"))].into_iter().chain(ttl);
+        let headers = headers.map(|(name, value)| (Bytes::from_static(name.as_bytes()), value)).collect();
+        PropertiesBuilder { headers: Some(headers), ..Default::default() }.encode()
+    };
+    for (exchange, ready) in [("x", 1), ("x", 1), ("before", 1), ("", 2), ("", 3)] {
+        node.exchange = exchange.into();
+        assert!(!refused(&node.publish("a", &value(None))));
+        assert_eq!(node.ready(), ready, "after one from {exchange:?}");
+    }
+    node.reign();
+    node.exchange = "x".into();
+    node.publish("a", &value(None));
+    assert_eq!(node.ready(), 3, "the next leader knows it, too");
+    node.publish("b", &plain());
+    node.pass(1_000);
+    node.publish("c", &value(Some(100)));
+    node.pass(150);
+    node.publish("d", &value(None));
+    assert_eq!(node.ready(), 6, "a message may say for how long it is known");
 }

@@ -41,7 +41,7 @@ impl CatalogEvents {
             queue,
             assignment: Arc::clone(&record.assignment),
             auto_delete: record.auto_delete,
-            rules: super::rules::rules(record),
+            rules: super::rules::rules(state, record),
         }));
     }
 

@@ -3,20 +3,27 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use warren_membership::catalog::{Arguments, Queue, Value, streams};
-use warren_queue::{DeadLetter, Deduplicate, Kind, Overflow, Rules};
+use warren_membership::catalog::{Arguments, Queue, State, Value, streams};
+use warren_queue::{DeadLetter, Deduplicate, Kind, Once, Overflow, Rules};
 use warren_replication::plan::{self, Limits};
 
 /// So many values are remembered if nobody says how many.
 const VALUES: u32 = 1_000_000;
+/// And for so long (ms): a hundred years. Of too many the oldest go first.
+const FOREVER: u64 = 100 * 365 * 86_400_000;
 
 /// What a queue does beside keeping messages in order. The catalog has checked
 /// the arguments when it was declared; what is no sense is as if not there.
-pub(super) fn rules(queue: &Queue) -> Arc<Rules> {
+pub(super) fn rules(state: &State, queue: &Queue) -> Arc<Rules> {
     if queue.waiting_room_of.is_some() {
         return Arc::new(Rules { kind: Kind::Delayed, ..Rules::default() });
     }
-    Arc::new(compile(&queue.arguments, &queue.plan.limits))
+    let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let once = state.once(queue).into_iter().map(|once| {
+        let known = Deduplicate { window: once.ttl.unwrap_or(FOREVER), values: once.size };
+        Once { exchange: text(once.exchange), by: text(once.by), known }
+    });
+    Arc::new(Rules { once: once.collect(), ..compile(&queue.arguments, &queue.plan.limits) })
 }
 
 /// As RabbitMQ does it: of two numbers the lower one holds, of anything else what
@@ -58,9 +65,10 @@ fn compile(arguments: &Arguments, policy: &Limits) -> Rules {
         delivery_limit,
         counted: quorum || delivery_limit.is_some(),
         deduplicate: flag("x-message-deduplication").then(|| Deduplicate {
-            window: number("x-cache-ttl").unwrap_or(u64::MAX),
+            window: number("x-cache-ttl").unwrap_or(FOREVER),
             values: number("x-cache-size").and_then(|n| u32::try_from(n).ok()).unwrap_or(VALUES),
         }),
+        once: Vec::new(),
     }
 }
 

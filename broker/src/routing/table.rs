@@ -54,7 +54,8 @@ impl Exchange {
         let kind = match declared.routes_as() {
             // A delayed one is never the type that another routes as.
             ExchangeKind::Direct | ExchangeKind::Delayed => Kind::Direct(Direct::default()),
-            ExchangeKind::Fanout => Kind::Fanout(Fanout::default()),
+            // That each value goes on once is the queues' business (§4.8).
+            ExchangeKind::Fanout | ExchangeKind::Deduplicating => Kind::Fanout(Fanout::default()),
             ExchangeKind::Topic => Kind::Topic(Topic::default()),
             ExchangeKind::Headers => Kind::Headers(Headers::default()),
             ExchangeKind::ConsistentHash => Kind::ConsistentHash(ConsistentHash::new(HashOn::of(&declared.arguments))),

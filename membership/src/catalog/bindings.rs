@@ -27,7 +27,9 @@ impl State {
                 vhost.exchanges.get_mut(name).map(|exchange| exchange.bound_to.insert(source))
             }
         };
+        let destination = binding.destination.clone();
         changes.push(Change::Bound(told(&bind.vhost, &bind.exchange, binding)));
+        self.note_once(&bind.vhost, [&destination], changes);
         Ok(Outcome::Done)
     }
 
@@ -70,6 +72,7 @@ impl State {
     /// Removes an exchange with the bindings from it and to it.
     pub(super) fn remove_exchange(&mut self, vhost: &str, name: &str, changes: &mut Vec<Change>) {
         let Some(exchange) = self.vhosts.get_mut(vhost).and_then(|v| v.exchanges.remove(name)) else { return };
+        let destinations: Vec<Destination> = exchange.bindings.iter().map(|bound| bound.destination.clone()).collect();
         for binding in exchange.bindings {
             let last = !self.leads_to(vhost, name, &binding.destination);
             if last {
@@ -84,6 +87,10 @@ impl State {
             self.remove_queue(queue, changes);
         }
         changes.push(Change::ExchangeDeleted { vhost: vhost.to_owned(), name: name.to_owned() });
+        self.note_once(vhost, &destinations, changes);
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            vhost.deduplicating.remove(name);
+        }
     }
 
     /// Removes those bindings of an exchange that lead to a destination and are
@@ -106,6 +113,9 @@ impl State {
         let unused = exchange.auto_delete && exchange.bindings.is_empty() && !gone.is_empty();
         if !self.leads_to(vhost, source, destination) {
             self.forget_source(vhost, source, destination);
+        }
+        if !gone.is_empty() {
+            self.note_once(vhost, [destination], changes);
         }
         changes.extend(gone.into_iter().map(|binding| Change::Unbound(told(vhost, source, binding))));
         if unused {

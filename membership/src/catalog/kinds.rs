@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::deduplication;
 use super::refusal::{Refusal, Resource};
 use super::value::{Arguments, Value};
 
@@ -23,6 +24,8 @@ pub enum ExchangeKind {
     Random,
     /// As another type does, once the message's `x-delay` is over.
     Delayed,
+    /// Always, but each value of a header once.
+    Deduplicating,
 }
 
 /// Which type a delayed-message exchange routes as.
@@ -47,8 +50,16 @@ pub enum HashOn {
 }
 
 impl ExchangeKind {
-    const ALL: [Self; 7] =
-        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers, Self::ConsistentHash, Self::Random, Self::Delayed];
+    const ALL: [Self; 8] = [
+        Self::Direct,
+        Self::Fanout,
+        Self::Topic,
+        Self::Headers,
+        Self::ConsistentHash,
+        Self::Random,
+        Self::Delayed,
+        Self::Deduplicating,
+    ];
 
     /// As clients say it.
     #[must_use]
@@ -61,6 +72,7 @@ impl ExchangeKind {
             Self::ConsistentHash => "x-consistent-hash",
             Self::Random => "x-random",
             Self::Delayed => "x-delayed-message",
+            Self::Deduplicating => "x-message-deduplication",
         }
     }
 
@@ -106,6 +118,7 @@ pub(super) fn check_exchange(resource: &Resource, kind: ExchangeKind, arguments:
     }
     match kind {
         ExchangeKind::ConsistentHash => check_hash(arguments),
+        ExchangeKind::Deduplicating => deduplication::check(arguments),
         ExchangeKind::Delayed => match arguments.get(DELAYED_TYPE) {
             Some(Value::Text(text)) if text == ExchangeKind::Delayed.name() => Err(Refusal::Argument(
                 "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'".to_owned(),

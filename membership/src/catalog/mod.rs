@@ -5,7 +5,8 @@
 //! - `command.rs` what can be asked, what comes of it; `refusal.rs` why not
 //! - `nodes.rs` who belongs to the cluster; `users.rs` who may what, and
 //!   `limits.rs` how much
-//! - `topology.rs` vhosts and exchanges, `kinds.rs` their types; `bindings.rs`;
+//! - `topology.rs` vhosts and exchanges, `kinds.rs` their types, `deduplication.rs`
+//!   those that route a value once; `bindings.rs`;
 //!   `queues.rs` queues, `arguments.rs` what they may be declared with,
 //!   `streams.rs` the same for streams
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
@@ -24,6 +25,7 @@ mod apply;
 mod arguments;
 mod bindings;
 pub mod command;
+mod deduplication;
 mod groups;
 pub mod kinds;
 pub mod limits;
@@ -45,6 +47,7 @@ pub mod value;
 pub use command::{
     Bind, BindingChange, Change, Command, DeclareExchange, DeclareQueue, DestinationName, Outcome, Owner,
 };
+pub use deduplication::Once;
 pub use kinds::{ExchangeKind, HashOn};
 pub use limits::{UserLimits, VhostLimits};
 pub use nodes::{Addresses, Node};

@@ -22,6 +22,8 @@ pub struct Vhost {
     pub queues: BTreeMap<String, QueueId>,
     /// How much it may use.
     pub limits: VhostLimits,
+    /// The exchanges that de-duplicate.
+    pub(super) deduplicating: BTreeSet<String>,
 }
 
 /// An exchange with what is bound to it.
@@ -188,10 +190,15 @@ impl State {
             arguments: declare.arguments.clone(),
             ..Exchange::new(declare.kind)
         };
+        let alternate = exchange.alternate().map(|name| Destination::Exchange(name.to_owned()));
         if let Some(vhost) = self.vhosts.get_mut(&declare.vhost) {
+            if exchange.deduplicates() {
+                vhost.deduplicating.insert(declare.name.clone());
+            }
             vhost.exchanges.insert(declare.name.clone(), exchange);
         }
         changes.push(Change::Exchange { vhost: declare.vhost.clone(), name: declare.name.clone() });
+        self.note_once(&declare.vhost, &alternate, changes);
         Ok(Outcome::Done)
     }
 

@@ -211,12 +211,14 @@ impl Leader {
                     break;
                 }
                 Sequence::New => {
-                    let terms = terms.as_mut();
-                    let key = terms.as_ref().and_then(|terms| terms.keys.get(nth).copied().flatten());
+                    let mut terms = terms.as_mut();
+                    let keys = terms.as_mut().and_then(|terms| terms.keys.get_mut(nth));
+                    let keys = keys.map(std::mem::take).unwrap_or_default();
+                    let known =
+                        |(key, _): &(_, u64)| own.ledger.keys().holds(*key, time) || self.keys.holds(*key, time);
                     let origin = terms.as_ref().and_then(|terms| terms.origins.get(nth).copied().flatten());
-                    let keeps_out = |(key, _)| own.ledger.keys().holds(key, time) || self.keys.holds(key, time);
                     let arrived = origin.is_some_and(|origin| arrivals.holds(&origin, &mut self.appended));
-                    if arrived || key.is_some_and(keeps_out) {
+                    if arrived || keys.iter().any(known) {
                         taken.take(sequence, sequence);
                         self.draft.duplicate(session, floor, sequence);
                     } else if let Some(keep) = terms.and_then(|terms| terms.refuse(&message)) {
@@ -224,7 +226,7 @@ impl Leader {
                         self.draft.refuse(session, floor, sequence, keep.then_some(message));
                     } else {
                         taken.take(sequence, sequence);
-                        if let Some((key, window)) = key {
+                        for (key, window) in keys {
                             let until = time.saturating_add(window);
                             self.keys.insert(key, until);
                             taken_keys.push((key, until));

@@ -573,7 +573,7 @@ fn what_is_known_by_its_key_is_confirmed_and_not_taken() {
     let mut sequence = 0;
     let mut publish_key = |leader: &mut Bench, key: u128| {
         sequence += 1;
-        let terms = Terms { keys: vec![Some((key, 500))], most_keys: 9, ..Terms::default() };
+        let terms = Terms { keys: vec![vec![(key, 500)]], most_keys: 9, ..Terms::default() };
         leader.propose(Proposal::Publish {
             session: session(),
             floor: 1,

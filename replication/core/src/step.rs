@@ -101,8 +101,8 @@ pub struct Terms {
     pub room: Option<(u64, u64)>,
     /// The refused ones are kept nonetheless, to be moved on.
     pub keep: bool,
-    /// By message, if keys count: the key, and how long (ms) it keeps others out.
-    pub keys: Vec<Option<(Key, u64)>>,
+    /// By message, if keys count: its keys, and how long (ms) each keeps others out.
+    pub keys: Vec<Vec<(Key, u64)>>,
     /// So many keys are remembered at most.
     pub most_keys: u32,
     /// By message, if links bring them: where each comes from. What was taken from

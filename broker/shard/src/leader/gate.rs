@@ -4,16 +4,13 @@
 
 use std::collections::VecDeque;
 
-use warren_amqp::{Properties, Value};
-use warren_queue::{Deduplicate, Overflow, Rules};
-use warren_replication::keys::Key;
+use warren_queue::{Overflow, Reason, Rules};
 use warren_replication::message::Message;
 use warren_replication::step::{Origin, Proposal, Terms};
 use warren_replication::types::Session;
 
 use super::{Leader, Log};
-use crate::origin;
-use warren_queue::Reason;
+use crate::{known, origin};
 
 /// What is on its way into the log.
 #[derive(Debug, Default)]
@@ -56,7 +53,8 @@ impl Leader {
     /// On what terms these publishes are taken.
     pub(super) fn terms(&self, messages: &[(u64, Message)], log: &Log<'_>) -> Option<Box<Terms>> {
         let refuses = refuses(&self.rules);
-        if !refuses && self.rules.deduplicate.is_none() {
+        let knows = known::asks(&self.rules);
+        if !refuses && !knows {
             return None;
         }
         let mut terms = Terms::default();
@@ -69,9 +67,8 @@ impl Leader {
             terms.room = Some((room(self.rules.max_length, ready + coming), room(self.rules.max_bytes, bodies)));
             terms.keep = self.rules.overflow == Overflow::RejectPublishDeadLetter && self.rules.dead_letter.is_some();
         }
-        if let Some(Deduplicate { window, values }) = self.rules.deduplicate {
-            terms.keys = messages.iter().map(|(_, message)| key(message).map(|key| (key, window))).collect();
-            terms.most_keys = values;
+        if knows {
+            known::terms(&self.rules, messages, &mut terms);
         }
         Some(Box::new(terms))
     }
@@ -125,26 +122,4 @@ pub(crate) fn with_origins(terms: Option<Box<Terms>>, origins: Vec<Option<Origin
     let mut terms = terms.unwrap_or_default();
     terms.origins = origins;
     Some(terms)
-}
-
-/// What a message is known by: a hash of the value of `x-deduplication-header`.
-/// It is in the log, so it must never change.
-fn key(message: &Message) -> Option<Key> {
-    let properties = Properties::parse(&message.properties).ok()?;
-    Some(match properties.headers()?.get("x-deduplication-header")? {
-        Value::LongStr(text) => hash(b'S', &text),
-        Value::Void => return None,
-        Value::Bool(truth) => hash(b't', &[u8::from(truth)]),
-        other => match other.as_i64() {
-            Some(number) => hash(b'l', &number.to_le_bytes()),
-            None => hash(b'?', format!("{other:?}").as_bytes()),
-        },
-    })
-}
-
-/// FNV-1a of 128 bits.
-fn hash(kind: u8, bytes: &[u8]) -> Key {
-    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    std::iter::once(&kind).chain(bytes).fold(BASIS, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
 }

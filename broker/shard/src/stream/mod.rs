@@ -10,6 +10,7 @@ mod fetching;
 mod pages;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use warren_queue::stream::{Readers, Retention, Span};
@@ -19,10 +20,11 @@ use warren_replication::message::{
     Closing, ConsumeOutcome, ConsumerSpec, Message, ReadFrom, SettleReason, ToEntry, ToLeader,
 };
 use warren_replication::replica::Replica;
-use warren_replication::step::{Committed, Proposal};
+use warren_replication::step::{Committed, Proposal, Terms};
 use warren_replication::types::{ConsumerKey, Epoch, Index, Moment, NodeId, Offset, Process, Session};
 
 use crate::bodies::Budget;
+use crate::known;
 use crate::leader::{Departed, Log, origins, with_origins};
 use crate::outbox::Outboxes;
 use crate::settings::Settings;
@@ -38,6 +40,7 @@ pub(crate) struct Stream {
     pub(crate) epoch: Epoch,
     /// The last index of the log as this reign begins, the epoch's start included.
     inherited: Index,
+    rules: Arc<Rules>,
     retention: Retention,
     /// Made when the inherited log is committed.
     readers: Option<Readers<ConsumerKey>>,
@@ -65,11 +68,12 @@ fn first(ledger: &Ledger) -> u64 {
 
 impl Stream {
     /// If these are the rules of a stream.
-    pub(crate) fn new(epoch: Epoch, inherited: Index, rules: &Rules) -> Option<Self> {
+    pub(crate) fn new(epoch: Epoch, inherited: Index, rules: &Arc<Rules>) -> Option<Self> {
         let Kind::Stream { max_age } = rules.kind else { return None };
         Some(Self {
             epoch,
             inherited,
+            rules: Arc::clone(rules),
             retention: Retention { max_bytes: rules.max_bytes, max_age },
             readers: None,
             pages: Pages::default(),
@@ -86,7 +90,8 @@ impl Stream {
     }
 
     /// The rules may have changed.
-    pub(crate) fn adopt(&mut self, rules: &Rules) {
+    pub(crate) fn adopt(&mut self, rules: &Arc<Rules>) {
+        self.rules = Arc::clone(rules);
         if let Kind::Stream { max_age } = rules.kind {
             self.retention = Retention { max_bytes: rules.max_bytes, max_age };
             self.grown = true;
@@ -140,7 +145,13 @@ impl Stream {
     pub(crate) fn word(&mut self, from: Process, word: ToLeader, log: &mut Log<'_>) {
         match word {
             ToLeader::Publish { session, floor, prev, mut messages } => {
-                let terms = with_origins(None, origins(session, &mut messages, log));
+                let origins = origins(session, &mut messages, log);
+                let terms = known::asks(&self.rules).then(|| {
+                    let mut terms = Box::<Terms>::default();
+                    known::terms(&self.rules, &messages, &mut terms);
+                    terms
+                });
+                let terms = with_origins(terms, origins);
                 log.propose(Proposal::Publish { session, floor, prev, messages, terms });
             }
             ToLeader::EndSession { session } => {

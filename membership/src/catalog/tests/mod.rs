@@ -1,5 +1,6 @@
 //! A small world to apply commands to, and its tests by concept.
 
+mod deduplication;
 mod groups;
 mod nodes;
 mod parameters;
