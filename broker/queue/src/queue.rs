@@ -511,11 +511,13 @@ impl<K: Copy + Eq + Hash> Queue<K> {
 
     /// The settle is committed: the message is gone. Who held it, if anybody.
     pub fn settled(&mut self, offset: u64) -> Option<K> {
-        self.ready.forget(offset);
         if let Some(hold) = self.holds.remove(&offset) {
+            self.ready.forget(offset);
             return self.untie(hold);
         }
-        if self.ready.remove(offset).is_some() || self.leaving.remove(offset) {
+        let was_here = self.ready.remove(offset).is_some() || self.leaving.remove(offset);
+        self.ready.forget(offset);
+        if was_here {
             // Weights of ready messages are not kept one by one.
             let rest = self.ready.len() + self.leaving.len();
             self.ready_bytes -= self.ready_bytes / (rest + 1);

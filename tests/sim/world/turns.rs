@@ -161,6 +161,8 @@ impl World {
                 continue;
             }
             if broken {
+                // With this word, and nothing behind it arrives either.
+                link.cut_at[end].get_or_insert(self.now);
                 self.break_link(node, to, 20 * MS);
                 // Whatever follows what is lost is lost, too.
                 let (link, end) = self.net.link(node, to);
