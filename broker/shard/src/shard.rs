@@ -214,8 +214,6 @@ impl Shard {
                     }
                 }
             }
-            // Of one that is deleted meanwhile nobody wants to know it.
-            Input::Transferred(queue, ..) if !self.cells.contains_key(&queue) => {}
             Input::Transferred(queue, epoch, offsets) => {
                 // Of a queue that has been deleted meanwhile nothing comes back.
                 if self.cells.contains_key(&queue) {

@@ -118,7 +118,7 @@ fn a_consumer_that_wants_to_be_told_of_another_leader_is_cancelled_then() {
         message: Message::default(),
     };
     let deliveries = vec![delivery(0, 1), delivery(1, 2), delivery(2, 2)];
-    turn(&mut shard, [from_leader(ToEntry::Deliver { deliveries })]);
+    turn(&mut shard, [from_leader(ToEntry::Deliver { floor: Offset(0), deliveries })]);
     turn(&mut shard, [Input::Local(QUEUE, Local::Settle(vec![Offset(2)], SettleReason::Acked))]);
     // A link that breaks is no other leader.
     let (_, heard) = both(&mut shard, [Input::LinkDown(LEADER.node), Input::LinkUp(LEADER)]);

@@ -415,7 +415,7 @@ fn a_queue_that_stays_closed_asks_for_another_entry() {
     node.wait(9_000_000);
     assert_eq!(node.wishes, []);
     node.wait(2_000_000);
-    assert!(matches!(node.wishes.as_slice(), [Wish::Isr { from, isr }] if from.isr == *isr), "{:?}", node.wishes);
+    assert!(matches!(node.wishes.as_slice(), [Wish::Isr { from, isr, .. }] if from.isr == *isr), "{:?}", node.wishes);
 }
 
 #[test]

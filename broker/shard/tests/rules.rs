@@ -549,16 +549,3 @@ fn what_comes_through_a_deduplicating_exchange_is_taken_once() {
     node.publish("d", &value(None));
     assert_eq!(node.ready(), 6, "a message may say for how long it is known");
 }
-
-/// What arrives where it was moved to, after its queue was deleted, brings the
-/// queue not back to life.
-#[test]
-fn a_deleted_queue_stays_deleted_whatever_is_still_under_way() {
-    let mut node = Node::dead_lettering(Rules { max_length: Some(0), ..Rules::default() });
-    node.mover = false;
-    node.publish_all(&["a"]);
-    assert_eq!(node.moved(), [(Reason::MaxLength, "a".to_owned())]);
-    node.turn([Input::Deleted(QUEUE), Input::Transferred(QUEUE, Epoch(1), vec![Offset(0)])]);
-    let key = node.key();
-    assert_eq!(node.say(Local::Get(key)), [ToChannel::Gone { request: key.number }]);
-}

@@ -73,7 +73,7 @@ impl Leader {
         if let Some(closed) = self.closed.as_mut().filter(|closed| now.micros_since(closed.since) >= LONGEST) {
             closed.since = now;
             let from = Arc::clone(&self.assignment);
-            return Some(Wish::Isr { isr: from.isr.clone(), from });
+            return Some(Wish::Isr { isr: from.isr.clone(), trailing: from.trailing.clone(), from });
         }
         let said_lately = self.unused_said.is_some_and(|at| now.micros_since(at) < UNUSED_RETRY);
         if said_lately || !(self.left_unused || self.is_forgotten(now)) {

@@ -1,42 +1,28 @@
-//! A broker in memory behind connections under test, with the real catalog and
-//! queues simple enough to be seen through; and a client that speaks by our codec.
+//! The broker in memory.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::password_hash::SaltString;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
-use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use warren_amqp::{
-    Arguments, BASIC, ContentHeader, FieldTable, Frame, Method, OutBuffer, PROTOCOL_HEADER, Payload, Properties,
-    ShortStr, Value, basic, channel, connection, decode_frame,
-};
+use warren_amqp::Properties;
 use warren_membership::Usage;
 use warren_membership::catalog::{Addresses, Command, Destination, ExchangeKind, Outcome, Permissions, State};
 use warren_replication::message::{Closing, ConsumerSpec, Message};
-use warren_replication::types::{Boot, ConsumerKey, Epoch, Incarnation, NodeId, Offset, Process, QueueId};
+use warren_replication::types::{ConsumerKey, Epoch, Offset, Process, QueueId};
 use warren_shard::step::{Local, ToChannel};
 
-use super::ports::{Broker, Events, Proposal, ProposalError, Routing};
-use super::{Caller, Front, Settings};
+use super::{ME, PATIENCE};
 use crate::auth::Passwords;
+use crate::connection::ports::{Broker, Events, Proposal, ProposalError, Routing};
 use crate::direct::Direct;
 
-/// Nothing here takes longer, or the test fails.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-pub(super) const ME: Process = Process { node: NodeId(7), incarnation: Incarnation(1), boot: Boot(1) };
-
 /// The broker in memory.
-pub(super) struct FakeBroker {
+pub(in crate::connection) struct FakeBroker {
     state: Arc<RwLock<State>>,
     generation: Arc<Mutex<u64>>,
     queues: Mutex<Queues>,
@@ -67,7 +53,7 @@ struct FakeQueue {
 }
 
 impl FakeBroker {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::connection) fn new() -> Arc<Self> {
         let broker = Arc::new(Self {
             state: Arc::default(),
             generation: Arc::default(),
@@ -97,11 +83,11 @@ impl FakeBroker {
         broker
     }
 
-    pub(super) fn agree(&self, command: Command) {
+    pub(in crate::connection) fn agree(&self, command: Command) {
         self.apply(&command).unwrap();
     }
 
-    pub(super) fn apply(&self, command: &Command) -> Result<Outcome, ProposalError> {
+    pub(in crate::connection) fn apply(&self, command: &Command) -> Result<Outcome, ProposalError> {
         let mut state = self.state.write();
         let (result, _) = state.apply(command);
         *self.generation.lock() += 1;
@@ -119,27 +105,27 @@ impl FakeBroker {
         result.map_err(ProposalError::Refused)
     }
 
-    pub(super) fn queue(&self, name: &str) -> QueueId {
+    pub(in crate::connection) fn queue(&self, name: &str) -> QueueId {
         self.state.read().queue_named("/", name).unwrap().0
     }
 
-    pub(super) fn has_queue(&self, name: &str) -> bool {
+    pub(in crate::connection) fn has_queue(&self, name: &str) -> bool {
         self.state.read().queue_named("/", name).is_ok()
     }
 
     /// Ready and held messages.
-    pub(super) fn counts(&self, name: &str) -> (usize, usize) {
+    pub(in crate::connection) fn counts(&self, name: &str) -> (usize, usize) {
         let id = self.queue(name);
         let queues = self.queues.lock();
         (queues.queues[&id].ready.len(), queues.queues[&id].held.len())
     }
 
-    pub(super) fn refuse(&self, name: &str) {
+    pub(in crate::connection) fn refuse(&self, name: &str) {
         let id = self.queue(name);
         self.queues.lock().queues.get_mut(&id).unwrap().refuses = true;
     }
 
-    pub(super) fn stall(&self, is_stalled: bool) {
+    pub(in crate::connection) fn stall(&self, is_stalled: bool) {
         let mut queues = self.queues.lock();
         queues.is_stalled = is_stalled;
         if !is_stalled {
@@ -148,20 +134,20 @@ impl FakeBroker {
         }
     }
 
-    pub(super) fn alarm(&self, reason: Option<&str>) {
+    pub(in crate::connection) fn alarm(&self, reason: Option<&str>) {
         self.alarm.send_replace(reason.map(Arc::from));
     }
 
-    pub(super) fn use_elsewhere(&self, usage: Usage) {
+    pub(in crate::connection) fn use_elsewhere(&self, usage: Usage) {
         *self.elsewhere.lock() = usage;
     }
 
-    pub(super) fn words(&self) -> Vec<(QueueId, Local)> {
+    pub(in crate::connection) fn words(&self) -> Vec<(QueueId, Local)> {
         self.queues.lock().log.clone()
     }
 
     /// Waits until something holds.
-    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(in crate::connection) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let waited = timeout(PATIENCE, async {
             while !holds(self) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -395,237 +381,4 @@ impl Routing for FakeRouting {
         queues.dedup();
         Some(queues)
     }
-}
-
-/// A node's front with a fake broker behind, and how to stop it.
-pub(super) struct Node {
-    pub(super) broker: Arc<FakeBroker>,
-    pub(super) front: Arc<Front>,
-    pub(super) stop: CancellationToken,
-}
-
-impl Node {
-    pub(super) fn new() -> Self {
-        Self::with(Settings { close_timeout: Duration::from_millis(500), ..Settings::default() })
-    }
-
-    pub(super) fn with(settings: Settings) -> Self {
-        let broker = FakeBroker::new();
-        let front = Arc::new(Front::new(Arc::clone(&broker) as Arc<dyn Broker>, settings));
-        Self { broker, front, stop: CancellationToken::new() }
-    }
-
-    /// A client that has said nothing yet.
-    pub(super) fn raw(&self) -> Client {
-        self.raw_from(IpAddr::V4(Ipv4Addr::LOCALHOST))
-    }
-
-    pub(super) fn raw_from(&self, peer: IpAddr) -> Client {
-        let (near, far) = tokio::io::duplex(64 * 1024);
-        let (reader, writer) = tokio::io::split(far);
-        let (front, stop) = (Arc::clone(&self.front), self.stop.clone());
-        let served = tokio::spawn(async move {
-            let _open = front.open_socket();
-            Arc::clone(&front).serve(reader, writer, Caller::from(peer), stop).await;
-        });
-        Client { stream: near, input: BytesMut::new(), served }
-    }
-
-    /// A client with its vhost open.
-    pub(super) async fn connect(&self) -> Client {
-        let mut client = self.raw();
-        client.open("guest", "/").await;
-        client
-    }
-
-    /// A client with channel 1 open.
-    pub(super) async fn channel(&self) -> Client {
-        let mut client = self.connect().await;
-        client.open_channel(1).await;
-        client
-    }
-}
-
-/// One client.
-pub(super) struct Client {
-    stream: DuplexStream,
-    input: BytesMut,
-    served: JoinHandle<()>,
-}
-
-impl Client {
-    pub(super) async fn send_raw(&mut self, octets: &[u8]) {
-        self.stream.write_all(octets).await.unwrap();
-    }
-
-    /// False if the broker has closed.
-    pub(super) async fn try_send_raw(&mut self, octets: &[u8]) -> bool {
-        self.stream.write_all(octets).await.is_ok()
-    }
-
-    pub(super) async fn read_exact(&mut self, octets: &mut [u8]) {
-        timeout(PATIENCE, self.stream.read_exact(octets)).await.expect("no answer").unwrap();
-    }
-
-    /// False if the broker does not read: the publish is then cut off.
-    pub(super) async fn try_publish_to(&mut self, channel: u16, queue: &str, body: &[u8]) -> bool {
-        timeout(Duration::from_millis(300), self.publish_to(channel, queue, body)).await.is_ok()
-    }
-
-    pub(super) async fn send<M: Arguments>(&mut self, channel: u16, method: M) {
-        let mut out = OutBuffer::new();
-        out.arguments(channel, &method);
-        self.stream.write_all_buf(&mut out).await.unwrap();
-    }
-
-    pub(super) async fn publish(&mut self, channel: u16, method: basic::Publish, properties: &Bytes, body: &[u8]) {
-        let mut out = OutBuffer::new();
-        out.publish(channel, &method, properties, &Bytes::copy_from_slice(body), 4096);
-        self.stream.write_all_buf(&mut out).await.unwrap();
-    }
-
-    /// To the default exchange, without properties.
-    pub(super) async fn publish_to(&mut self, channel: u16, queue: &str, body: &[u8]) {
-        let method = basic::Publish { routing_key: short(queue), ..Default::default() };
-        self.publish(channel, method, &Bytes::from_static(&[0, 0]), body).await;
-    }
-
-    /// The next frame; `None` at the end.
-    pub(super) async fn frame(&mut self) -> Option<Frame> {
-        loop {
-            if let Some(frame) = decode_frame(&mut self.input, u32::MAX).unwrap() {
-                return Some(frame);
-            }
-            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.input)).await.expect("no answer");
-            if read.unwrap() == 0 {
-                return None;
-            }
-        }
-    }
-
-    /// The next method.
-    pub(super) async fn method(&mut self) -> (u16, Method) {
-        match self.frame().await {
-            Some(Frame { channel, payload: Payload::Method(method) }) => (channel, method),
-            other => panic!("no method but {other:?}"),
-        }
-    }
-
-    /// The next method, however long it takes.
-    pub(super) async fn method_within(&mut self, patience: Duration) -> (u16, Method) {
-        let read = timeout(patience, async {
-            while self.input.is_empty() {
-                self.stream.read_buf(&mut self.input).await.unwrap();
-            }
-        });
-        read.await.expect("no answer");
-        self.method().await
-    }
-
-    /// The content behind a method: properties and body.
-    pub(super) async fn content(&mut self) -> (Bytes, Bytes) {
-        let Some(Frame { payload: Payload::Header(ContentHeader { class, body_size, properties }), .. }) =
-            self.frame().await
-        else {
-            panic!("no header");
-        };
-        assert_eq!(class, BASIC);
-        let mut body = BytesMut::new();
-        while (body.len() as u64) < body_size {
-            match self.frame().await {
-                Some(Frame { payload: Payload::Body(part), .. }) => body.extend_from_slice(&part),
-                other => panic!("no body but {other:?}"),
-            }
-        }
-        (properties, body.freeze())
-    }
-
-    /// The next delivery: tag, redelivered, body.
-    pub(super) async fn delivery(&mut self) -> (u64, bool, Bytes) {
-        let (_, Method::BasicDeliver(deliver)) = self.method().await else { panic!("no delivery") };
-        let (_, body) = self.content().await;
-        (deliver.delivery_tag, deliver.redelivered, body)
-    }
-
-    /// Login and open, up to where the broker refuses.
-    pub(super) async fn login(&mut self, user: &str, password: &str, knows_close: bool) {
-        self.send_raw(&PROTOCOL_HEADER).await;
-        assert!(matches!(self.method().await, (0, Method::ConnectionStart(_))));
-        let capabilities = FieldTable::from([
-            ("authentication_failure_close", Value::from(knows_close)),
-            ("consumer_cancel_notify", Value::from(true)),
-            ("connection.blocked", Value::from(true)),
-        ]);
-        let start_ok = connection::StartOk {
-            client_properties: FieldTable::from([("capabilities", Value::from(capabilities))]),
-            mechanism: short("PLAIN"),
-            response: Bytes::from(format!("\0{user}\0{password}")),
-            locale: short("en_US"),
-        };
-        self.send(0, start_ok).await;
-    }
-
-    pub(super) async fn tune(&mut self, tuned: connection::TuneOk) {
-        assert!(matches!(self.method().await, (0, Method::ConnectionTune(_))));
-        self.send(0, tuned).await;
-    }
-
-    pub(super) async fn open(&mut self, user: &str, vhost: &str) {
-        self.login(user, user, true).await;
-        self.tune(connection::TuneOk { channel_max: 10, frame_max: 4096, heartbeat: 0 }).await;
-        self.send(0, connection::Open { virtual_host: short(vhost), ..Default::default() }).await;
-        let (_, method) = self.method().await;
-        assert!(matches!(method, Method::ConnectionOpenOk(_)), "{method:?}");
-    }
-
-    pub(super) async fn open_channel(&mut self, number: u16) {
-        self.send(number, channel::Open::default()).await;
-        let (channel, method) = self.method().await;
-        assert!(channel == number && matches!(method, Method::ChannelOpenOk(_)), "{method:?}");
-    }
-
-    pub(super) async fn declare(&mut self, channel: u16, queue: &str) {
-        let declare = warren_amqp::queue::Declare { queue: short(queue), durable: true, ..Default::default() };
-        self.send(channel, declare).await;
-        let (_, method) = self.method().await;
-        assert!(matches!(method, Method::QueueDeclareOk(_)), "{method:?}");
-    }
-
-    /// The connection is closed by the broker with this; and the task ends well.
-    pub(super) async fn expect_close(mut self, code: u16, text: &str) {
-        let close = loop {
-            match self.frame().await {
-                Some(Frame { channel: 0, payload: Payload::Method(Method::ConnectionClose(close)) }) => break close,
-                Some(_) => {}
-                None => panic!("closed without a word"),
-            }
-        };
-        assert_eq!((close.reply_code, close.reply_text.as_str()), (code, text));
-        self.send(0, connection::CloseOk).await;
-        self.expect_end().await;
-    }
-
-    /// The channel is closed by the broker with this; the connection goes on.
-    pub(super) async fn expect_channel_close(&mut self, number: u16, code: u16, text: &str) {
-        let (channel, method) = self.method().await;
-        let Method::ChannelClose(close) = method else { panic!("{method:?}") };
-        assert_eq!((channel, close.reply_code, close.reply_text.as_str()), (number, code, text));
-        self.send(number, channel::CloseOk).await;
-    }
-
-    /// The broker closes the socket and its task ends without a panic.
-    pub(super) async fn expect_end(mut self) {
-        assert_eq!(self.frame().await, None);
-        drop(self.stream);
-        timeout(PATIENCE, self.served).await.expect("the task goes on").expect("the task panicked");
-    }
-
-    pub(super) async fn hang_up(self) {
-        drop(self.stream);
-        timeout(PATIENCE, self.served).await.expect("the task goes on").expect("the task panicked");
-    }
-}
-
-pub(super) fn short(text: &str) -> ShortStr {
-    ShortStr::try_from(text).unwrap()
 }

@@ -1,5 +1,9 @@
 //! One queue on one node: its replica if the node has a copy, its leader side
 //! if the node leads it, and the entry side of the clients connected here.
+//! `actions` is what follows from a step of the replica, `reads` what is read back.
+
+mod actions;
+mod reads;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,10 +18,11 @@ use warren_replication::types::{Assignment, Boot, Epoch, NodeId, Offset, Process
 use crate::bodies::Budget;
 use crate::entry::Entry;
 use crate::leader::{Leader, Log};
-use crate::seek::Wanted;
-use crate::step::{Effects, Local, QueueInfo, ReadRequest, Transfers, Wish};
+use crate::step::{Effects, Local, QueueInfo, Transfers};
 use crate::stream::Stream;
 use crate::world::World;
+pub(crate) use reads::{Reader, Reads};
+
 
 /// The node's copy of the log.
 #[derive(Debug)]
@@ -28,40 +33,6 @@ pub(crate) struct Copy {
     /// Writes so far, and those that have a ticket.
     pub(crate) written: u64,
     pub(crate) ticketed: u64,
-}
-
-/// For whom the store reads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reader {
-    Mirror(NodeId, warren_replication::types::Index),
-    /// What the rules want to know of messages.
-    Intake,
-    Bodies,
-    /// For those that move on.
-    Moves,
-    /// Of a stream.
-    Readers,
-    /// To know what a message weighs.
-    Sample,
-}
-
-/// Reads on their way.
-#[derive(Debug, Default)]
-pub(crate) struct Reads {
-    next: u64,
-    waiting: rustc_hash::FxHashMap<u64, (QueueId, u32, Reader)>,
-}
-
-impl Reads {
-    pub(crate) fn answered(&mut self, request: u64) -> Option<(QueueId, u32, Reader)> {
-        self.waiting.remove(&request)
-    }
-
-    fn ask(&mut self, queue: QueueId, life: u32, reader: Reader) -> u64 {
-        self.next += 1;
-        self.waiting.insert(self.next, (queue, life, reader));
-        self.next
-    }
 }
 
 /// What a cell works with in a turn.
@@ -438,29 +409,6 @@ impl Cell {
         }
     }
 
-    /// The answer to a read.
-    pub(crate) fn read(&mut self, request: u64, reader: Reader, entries: Vec<bytes::Bytes>, turn: &mut Turn<'_>) {
-        match reader {
-            Reader::Mirror(mirror, first) => self.step(Event::LogRead { mirror, first, entries }, turn),
-            Reader::Intake | Reader::Bodies | Reader::Moves => {
-                if let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) {
-                    let (ledger, settings) = (copy.replica.ledger(), turn.world.settings);
-                    leader.read((reader, request), &entries, ledger, turn.budget, settings);
-                }
-            }
-            Reader::Readers => {
-                if let (Some(stream), Some(copy)) = (&mut self.stream, &self.copy) {
-                    stream.fetched(request, &entries, &copy.replica, turn.budget, turn.world.settings);
-                }
-            }
-            Reader::Sample => {
-                if let Some(leader) = &mut self.leader {
-                    leader.weigh(&entries);
-                }
-            }
-        }
-    }
-
     /// The end of a turn for this queue: everything that can go on does, and
     /// what it gathered for the log becomes one entry.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
@@ -520,151 +468,6 @@ impl Cell {
         } else if let Some(stream) = &mut self.stream {
             let epoch = stream.epoch;
             stream.release(|to, word| say(epoch, to, word));
-        }
-    }
-
-    /// Carries out what the replica wants, and what follows from that.
-    pub(crate) fn absorb(&mut self, turn: &mut Turn<'_>) {
-        while !turn.actions.is_empty() {
-            let actions = std::mem::take(turn.actions);
-            for action in actions {
-                self.act(action, turn);
-            }
-        }
-    }
-
-    fn act(&mut self, action: Action, turn: &mut Turn<'_>) {
-        let Some(copy) = &mut self.copy else { return };
-        match action {
-            Action::Write(write) => {
-                copy.written += 1;
-                turn.effects.writes.push((self.queue, Some(write)));
-            }
-            Action::Send { to, message } => {
-                turn.effects.words.push((to, self.queue, QueueWord::Mirror(message)));
-            }
-            Action::Read { mirror, first, max_bytes } => {
-                let request = turn.reads.ask(self.queue, copy.life, Reader::Mirror(mirror, first));
-                turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
-            }
-            Action::ProposeIsr { from, isr, trailing } => {
-                turn.effects.wishes.push((self.queue, Wish::Isr { from, isr, trailing }));
-            }
-            Action::Offer { to, end } => turn.effects.wishes.push((self.queue, Wish::Offer { to, end })),
-            Action::Leading => {
-                let inherited = copy.replica.last().index;
-                let epoch = self.assignment.as_ref().map(|assignment| assignment.epoch).unwrap_or_default();
-                self.stream = Stream::new(epoch, inherited, &self.rules).map(Box::new);
-                if let Some(assignment) = self.assignment.as_ref().filter(|_| self.stream.is_none()) {
-                    let next = copy.replica.next_offset().0;
-                    let leader = Leader::new(assignment, Arc::clone(&self.rules), &turn.world, inherited, next);
-                    self.leader = Some(Box::new(leader));
-                }
-                self.attach(turn);
-            }
-            Action::Stepped => {
-                self.end_reign(turn);
-                // A reign of this process is over; its entry side waits for the next.
-                if self.attached.is_some_and(|(_, leader)| leader == turn.world.me) {
-                    self.detach();
-                }
-            }
-            Action::Committed(committed) => {
-                if let Some(leader) = &mut self.leader {
-                    leader.committed(committed, copy.replica.ledger(), turn.budget, &turn.world);
-                } else if let Some(stream) = &mut self.stream {
-                    stream.committed(committed, copy.replica.ledger(), turn.budget, turn.world.settings);
-                }
-            }
-            Action::Repeated { session, confirmed, refused } => {
-                if let Some(leader) = &mut self.leader {
-                    leader.repeated(session, confirmed, refused);
-                } else if let Some(stream) = &mut self.stream {
-                    stream.repeated(session, confirmed, refused);
-                }
-            }
-            Action::Again { session, from } => {
-                if let Some(leader) = &mut self.leader {
-                    leader.again(session, from);
-                } else if let Some(stream) = &mut self.stream {
-                    stream.again(session, from);
-                }
-            }
-            Action::Resign => {
-                if let Some(assignment) = &self.assignment {
-                    turn.effects.wishes.push((self.queue, Wish::Resign(Arc::clone(assignment))));
-                }
-            }
-            Action::Broken(what) => turn.effects.alarms.push((self.queue, what)),
-        }
-    }
-
-    /// The leader's words to entry nodes; those to this one arrive at once.
-    fn hand_out(&mut self, turn: &mut Turn<'_>) {
-        let epoch = match (&self.leader, &self.stream) {
-            (Some(leader), _) => leader.epoch,
-            (None, Some(stream)) => stream.epoch,
-            (None, None) => return,
-        };
-        let me = turn.world.me;
-        let mut here = Vec::new();
-        let words = &mut turn.effects.words;
-        let queue = self.queue;
-        let say = |to: Process, word| {
-            if to == me {
-                here.push(word);
-            } else {
-                words.push((to.node, queue, QueueWord::ToEntry(epoch, word)));
-            }
-        };
-        let leased = match (&mut self.leader, &mut self.stream) {
-            (Some(leader), _) => leader.flush(&turn.world, say),
-            (None, Some(stream)) => stream.flush(&turn.world, say),
-            (None, None) => false,
-        };
-        turn.effects.leased |= leased;
-        if self.attached == Some((epoch, me)) {
-            for word in here {
-                self.entry_word(word, turn);
-            }
-        }
-    }
-
-    /// Messages that whoever moves them may have now.
-    fn move_on(&mut self, turn: &mut Turn<'_>) {
-        let Some(leader) = &mut self.leader else { return };
-        let moving = leader.moves.take();
-        if !moving.is_empty() {
-            turn.effects.transfers.push((self.queue, Transfers::Move(leader.epoch, moving)));
-        }
-    }
-
-    fn read_ahead(&mut self, turn: &mut Turn<'_>) {
-        if let (Some(stream), Some(copy)) = (&mut self.stream, &self.copy) {
-            let (queue, reads, asked) = (self.queue, &mut *turn.reads, &mut turn.effects.reads);
-            stream.fetch(&copy.replica, turn.world.settings, |first, max_bytes| {
-                let request = reads.ask(queue, copy.life, Reader::Readers);
-                asked.push(ReadRequest { request, queue, first, max_bytes });
-                request
-            });
-        }
-        let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) else { return };
-        if let Some(offset) = leader.supply.unweighed() {
-            let first = copy.replica.locate(offset);
-            let request = turn.reads.ask(self.queue, copy.life, Reader::Sample);
-            let max_bytes = turn.world.settings.sample_bytes;
-            turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
-        }
-        for reader in [Reader::Intake, Reader::Bodies, Reader::Moves] {
-            let Some(wanted) = leader.wanted(reader, turn.world.settings) else { continue };
-            let first = match wanted {
-                Wanted::Offset(offset) => copy.replica.locate(Offset(offset)),
-                Wanted::Index(index, _) => index,
-            };
-            let request = turn.reads.ask(self.queue, copy.life, reader);
-            leader.asked(reader, request, wanted);
-            let max_bytes = turn.world.settings.read_bytes;
-            turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
         }
     }
 
