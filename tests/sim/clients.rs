@@ -316,8 +316,10 @@ impl Client {
                 }
             }
             (Kind::Consumer(consumer), ToChannel::Cancelled { .. }) if consumer.cancel_on_failover => {
-                // What it has goes to somebody else.
-                consumer.held.drain(..).for_each(|offset| oracle.returned(queue_of_mine, offset, me));
+                // What it was given goes to somebody else, and what else it has, too.
+                let held: Vec<Offset> = consumer.held.drain(..).map(Offset).collect();
+                held.iter().for_each(|offset| oracle.returned(queue_of_mine, offset.0, me));
+                wants.push((queue_of_mine, Local::Return(held)));
                 consumer.unwritten = 0;
                 consumer.number = None;
             }
