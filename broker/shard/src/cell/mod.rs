@@ -23,7 +23,6 @@ use crate::stream::Stream;
 use crate::world::World;
 pub(crate) use reads::{Reader, Reads};
 
-
 /// The node's copy of the log.
 #[derive(Debug)]
 pub(crate) struct Copy {

@@ -31,7 +31,7 @@ fn a_queue_that_was_closed_for_its_deletion_is_deleted_as_it_was_then() {
     let now = world.of_queue(id);
     let closed = Command::DeleteQueue { queue: id, compared: Some((now.epoch, now.version)) };
     let (epoch, version, isr) = (now.epoch, now.version, now.isr.clone());
-    world.ok(Command::ChangeIsr { queue: id, epoch, version, isr });
+    world.ok(Command::ChangeIsr { queue: id, epoch, version, isr, trailing: BTreeSet::new() });
     assert!(world.refused(closed.clone()).contains("not 1 and 1"), "any change ends it, also one that changes nothing");
     assert!(world.state.queue(id).is_some());
     let now = (world.of_queue(id).epoch, world.of_queue(id).version);
