@@ -480,9 +480,11 @@ impl Leader {
             let takeover = if mutation::on(Mutation::JoinBelowTakeover) { Index(0) } else { self.takeover };
             let commit = own.ledger.applied().index;
             if let Some(max_lag) = &assignment.max_lag {
+                // What an earlier leader sent is whole with what was taken over.
+                let needed = takeover.max(mirror.whole);
                 let near = mirror
                     .durable
-                    .is_some_and(|durable| durable >= takeover && self.trail.reach(durable, max_lag) >= commit);
+                    .is_some_and(|durable| durable >= needed && self.trail.reach(durable, max_lag) >= commit);
                 if near && !stuck {
                     wanted.trailing.insert(member);
                 }

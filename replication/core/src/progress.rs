@@ -50,6 +50,8 @@ pub(crate) struct Progress {
     common: Index,
     /// An unclean election has left it behind: it can only start anew (§5.2).
     left_behind: bool,
+    /// A copy that it was sent in this epoch is whole with this entry (§5.3).
+    pub(crate) whole: Index,
     /// The commit index last sent along.
     told: Index,
     /// The log is kept for this mirror until then (§5.3).
@@ -75,6 +77,7 @@ impl Progress {
             advanced: now,
             common: Index(0),
             left_behind: false,
+            whole: Index(0),
             told: Index(0),
             kept_until: Moment(0),
         }
@@ -272,6 +275,7 @@ impl Progress {
         self.next = base.next();
         self.asked = now;
         self.kept_until = now.plus_micros(own.settings.catch_up_timeout);
+        self.whole = own.ledger.applied().index;
         let checkpoint = checkpoint::encode_base(own.queue, own.known, &own.log, &own.ledger);
         let (unclean, common) = (own.log.last_unclean(), self.common);
         let anew = (unclean.index > common).then_some(Anew { unclean, common });

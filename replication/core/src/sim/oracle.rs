@@ -103,13 +103,18 @@ impl Oracle {
         for bytes in kept {
             self.take(bytes, None)?;
         }
-        // It may be one that was left behind earlier: what it has applied is back.
+        self.revive(replica)?;
+        Ok(cost.messages)
+    }
+
+    /// A leader may have been left behind earlier: what it has applied is back.
+    fn revive(&mut self, replica: &Replica) -> Result<(), String> {
         while self.head() < replica.commit()
             && let Some(bytes) = self.revived(replica)
         {
             self.take(bytes, None)?;
         }
-        Ok(cost.messages)
+        Ok(())
     }
 
     fn revived(&self, replica: &Replica) -> Option<Bytes> {
@@ -173,8 +178,11 @@ impl Oracle {
         if leader != process {
             return Err(format!("{leader:?} and {process:?} both lead epoch {epoch}"));
         }
-        let head = self.head();
         let current = self.forks.last().is_none_or(|fork| fork.epoch <= epoch);
+        if current && !self.forks.is_empty() {
+            self.revive(replica)?;
+        }
+        let head = self.head();
         if let Some(position) = self.position(head)
             && current
             && !replica.holds(position)
