@@ -107,12 +107,17 @@ def main() -> None:
             channel = connection.channel()
             for queue in range(options.queues):
                 seen: dict[bytes, int] = {}
-                while True:
-                    method, properties, body = channel.basic_get(f"q{queue}", auto_ack=True)
+                # As many as there are, and whatever there is beyond.
+                length = channel.queue_declare(f"q{queue}", passive=True).method.message_count
+                for method, properties, body in channel.consume(f"q{queue}", auto_ack=True, inactivity_timeout=10):
                     if method is None:
                         break
                     assert properties.headers == {"kept": 1}, properties
                     seen[body] = seen.get(body, 0) + 1
+                    length -= 1
+                    if length == 0:
+                        break
+                channel.cancel()
                 expected = {b"%d %d" % (queue, number) for number in range(each)}
                 assert seen.keys() == expected, f"q{queue}: {len(expected - seen.keys())} lost"
                 twice += sum(count - 1 for count in seen.values())

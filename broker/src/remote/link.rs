@@ -91,9 +91,11 @@ impl Link<'_> {
     /// Runs it until it is done or stopped.
     pub(super) async fn run(&self) -> Ended {
         let key = &self.plan.key;
-        let mut backoff = Backoff::new(self.plan.reconnect.unwrap_or_default());
+        let first = self.plan.reconnect.unwrap_or_default();
+        let is_site = self.plan.source.site.is_some();
+        let mut backoff = if is_site { Backoff::of_site(first) } else { Backoff::new(first) };
         let mut attempt = 0;
-        let mut patience = if self.plan.source.site.is_some() { ORDER_PATIENCE } else { 0 };
+        let mut patience = if is_site { ORDER_PATIENCE } else { 0 };
         loop {
             self.state.is(Condition::Starting);
             let before = self.state.total();
@@ -116,7 +118,7 @@ impl Link<'_> {
                     () = self.stop.cancelled() => return Ended::Stopped,
                 }
             }
-            patience = if self.plan.source.site.is_some() { ORDER_PATIENCE } else { 0 };
+            patience = if is_site { ORDER_PATIENCE } else { 0 };
             attempt += 1;
             if self.state.total() > before {
                 backoff.reset();

@@ -6,9 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use warren_amqp::{FieldArray, FieldTable, Properties, PropertiesBuilder, Value};
+use warren_shard::origin;
 
 /// Where federated messages have been, the latest first.
 pub(super) const RECEIVED_FROM: &str = "x-received-from";
+/// The product that says itself where its messages were.
+const WARREN: &str = "Warren";
 const SHOVELLED: &str = "x-shovelled";
 const SHOVELLED_AT: &str = "x-shovelled-timestamp";
 
@@ -23,6 +26,9 @@ pub struct Marks {
     pub properties: Overrides,
     /// Who published is not for the far end to know.
     pub drop_user: bool,
+    /// What messages say of their place at the source is not the source's word: a
+    /// client there may have written it.
+    pub distrust: bool,
     /// Federation: messages that have been here, or made so many hops, go no further.
     pub hops: Option<Hops>,
 }
@@ -69,6 +75,7 @@ impl Marks {
     /// With what only the source itself knows: its cluster's name.
     pub(super) fn of_source(&self, server: &FieldTable) -> Self {
         let mut marks = self.clone();
+        marks.distrust = server.get("product").is_none_or(|product| product.as_str() != Some(WARREN));
         if let Some((RECEIVED_FROM, entry)) = &mut marks.passed
             && let Some(cluster) = server.get("cluster_name")
         {
@@ -88,6 +95,11 @@ impl Marks {
             return None;
         }
         let mut builder = parsed.to_builder();
+        if self.distrust
+            && let Some(headers) = builder.headers.as_ref().filter(|headers| headers.get(origin::HEADER).is_some())
+        {
+            builder.headers = Some(headers.iter().filter(|(key, _)| key != origin::HEADER.as_bytes()).collect());
+        }
         if self.drop_user {
             builder.user_id = None;
         }
@@ -182,6 +194,18 @@ mod tests {
         let passed = marks.apply(&bare.encode(), false).unwrap();
         let passed = Properties::parse(&passed).unwrap();
         assert_eq!((passed.delivery_mode(), passed.app_id(), passed.user_id()), (Some(2), Some("app".into()), None));
+    }
+
+    #[test]
+    fn only_warrens_word_for_a_place_is_passed_on() {
+        let said = FieldTable::from([(origin::HEADER, Value::from("1-2-3-4-4")), ("k", Value::from("v"))]);
+        let bare = PropertiesBuilder { headers: Some(said), ..Default::default() }.encode();
+        let marks = Marks { passed: Some((RECEIVED_FROM, FieldTable::default())), ..Marks::default() };
+        for (product, stays) in [("Warren", true), ("RabbitMQ", false)] {
+            let server = FieldTable::from([("product", Value::from(product))]);
+            let passed = headers(&marks.of_source(&server).apply(&bare, false).unwrap());
+            assert_eq!((passed.get(origin::HEADER).is_some(), passed.get("k").is_some()), (stays, true), "{product}");
+        }
     }
 
     #[test]
