@@ -57,8 +57,8 @@ fuzz: ## Fuzz what reads clients' octets, each target for so long (TIME=20s)
 	@fuzz/run.sh "$(TIME)"
 
 .PHONY: simulate
-simulate: prerequisites ## Run simulated clusters with faults (SEEDS=2000)
-	WARREN_SEEDS=$(SEEDS) $(CARGO) test $(BUILD) --workspace --test sim
+simulate: prerequisites ## Run simulated clusters with faults (SEEDS=2000, or MINUTES=10)
+	WARREN_SEEDS=$(SEEDS) $(if $(MINUTES),WARREN_MINUTES=$(MINUTES)) $(CARGO) test $(BUILD) --workspace --test sim -- the_promises --nocapture
 
 .PHONY: model
 model: prerequisites ## Check every interleaving within larger bounds (BOUND="messages=2,elections=1")

@@ -22,6 +22,7 @@ use crate::disk::Disk;
 use crate::net::Net;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
+use crate::runner::Case;
 use crate::streams::{self, Reader};
 
 const MS: u64 = 1_000;
@@ -166,14 +167,28 @@ pub(crate) struct World {
     /// How long a node must be unreachable to count as dead.
     detect: u64,
     faults_until: u64,
+    /// How many there were, those left out included.
+    pub(crate) faults: u64,
+    case: Case,
     pub(crate) turns: u64,
     trace: VecDeque<String>,
+    /// Every word is noted.
     tracing: bool,
+    /// What happens is noted.
+    telling: bool,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, mutation: Option<Mutation>) -> Self {
-        let mut rng = Rng::new(seed);
+    /// The same, and what happens is noted.
+    pub(crate) fn telling(case: &Case) -> Self {
+        let mut world = Self::new(case);
+        world.telling = true;
+        world
+    }
+
+    pub(crate) fn new(case: &Case) -> Self {
+        let mutation = case.mutation;
+        let mut rng = Rng::new(case.seed);
         let founders = if rng.percent(20) { 5 } else { 3 };
         // One may come later.
         let count = founders + usize::from(rng.percent(20));
@@ -236,9 +251,12 @@ impl World {
             calm: false,
             detect,
             faults_until: 0,
+            faults: 0,
+            case: case.clone(),
             turns: 0,
             trace: VecDeque::new(),
             tracing: std::env::var_os("WARREN_TRACE").is_some(),
+            telling: false,
         };
         world.begin(count);
         world
@@ -290,7 +308,7 @@ impl World {
     }
 
     fn note(&mut self, what: impl FnOnce() -> String) {
-        if self.tracing {
+        if self.tracing || self.telling {
             let line = format!("{:>9} {}", self.now, what());
             self.trace.push_back(line);
             if self.trace.len() > 20_000 {

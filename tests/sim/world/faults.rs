@@ -6,17 +6,29 @@ use warren_replication::types::{Boot, Incarnation, NodeId, QueueId};
 
 use super::{Event, MS, World};
 use crate::disk::Disk;
+use crate::rng::Rng;
 
 impl World {
     pub(super) fn fault(&mut self) {
         if self.calm {
             return;
         }
+        // Of its own chance, so that those that follow are the same without it.
+        let number = self.faults;
+        self.faults += 1;
+        let mut rng = Rng::new(self.case.seed.wrapping_mul(1_000_003).wrapping_add(number));
         let count = self.nodes.len() as u64;
-        let node = self.rng.below(count) as usize;
-        let other = (node + 1 + self.rng.below(count - 1) as usize) % count as usize;
-        let long = self.rng.between(50, 2_500) * MS;
-        match self.rng.below(100) {
+        let node = rng.below(count) as usize;
+        let other = (node + 1 + rng.below(count - 1) as usize) % count as usize;
+        let long = rng.between(50, 2_500) * MS;
+        let kind = rng.below(100);
+        let next = rng.between(50, 900) * MS;
+        self.at(next, 0, Event::Fault);
+        if self.case.without.contains(&number) {
+            return;
+        }
+        self.note(|| format!("fault {number}, of kind {kind}, node {}, other {}, {long} µs", node + 1, other + 1));
+        match kind {
             0..18 => self.crash(node),
             18..22 => self.hand_over(),
             22..25 => (0..self.nodes.len()).for_each(|node| self.crash(node)),
@@ -47,8 +59,6 @@ impl World {
             98 => self.change_policy(),
             _ => self.hand_over(),
         }
-        let next = self.rng.between(50, 900) * MS;
-        self.at(next, 0, Event::Fault);
     }
 
     pub(super) fn crash(&mut self, node: usize) {
