@@ -109,6 +109,8 @@ struct Up {
     grants: Vec<(usize, u64)>,
     /// Effects of a turn that the node was frozen after.
     leaving: Option<Effects>,
+    /// The queues that it led when the turn began.
+    leading: BTreeMap<QueueId, Epoch>,
     /// The sessions that the shard has been told of: what it says goes over them,
     /// and over no later ones.
     links: BTreeMap<usize, u64>,

@@ -244,6 +244,9 @@ impl Shard {
                 self.left.retain(|process, _| process.node != node || process.boot >= boot);
                 self.each_led(now, effects, |cell, turn| cell.look_for_gone(Some((node, boot)), &turn.world));
             }
+            Input::Forgotten(node) => {
+                self.boots.remove(&node);
+            }
             Input::Lease(until) => self.lease = until,
             Input::Status { request, only } => {
                 let mut queues: Vec<_> = match only {

@@ -64,6 +64,8 @@ pub enum Input {
     /// The catalog has registered this boot of a node (§6.7: a later boot than
     /// the predecessor's ends the wait for its lease).
     Registered(NodeId, Boot),
+    /// A node does not belong to the cluster any more: nobody waits for it.
+    Forgotten(NodeId),
     /// The node's lease now runs until this moment (§6.7); `Moment(0)`: it was
     /// given up.
     Lease(Moment),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use rustc_hash::FxHashMap;
 use warren_replication::types::{Assignment, Boot, Index, Moment, NodeId, Process};
 
 use crate::settings::Settings;
@@ -25,7 +26,7 @@ pub(crate) enum Waits {
 #[derive(Debug)]
 pub(crate) struct Takeover {
     predecessor: Option<Process>,
-    /// The predecessor may deliver until then.
+    /// The leases of the time before last until then.
     wait_until: Moment,
     grace_until: Moment,
     /// Nobody led before: nobody holds anything.
@@ -87,9 +88,14 @@ impl Takeover {
     }
 
     /// Whether everybody who may hold something has said so, or had the time to.
-    pub(crate) fn grace_over(&self, now: Moment, live: &BTreeSet<Process>) -> bool {
-        self.first_reign
-            || now >= self.grace_until
-            || (!live.is_empty() && live.iter().all(|process| self.claimed.contains(process)))
+    /// Who is not live may sleep, and hand out what is on its way to it when it
+    /// wakes: while its lease may run, others do not get that (§6.7).
+    pub(crate) fn grace_over(&self, now: Moment, live: &BTreeSet<Process>, boots: &FxHashMap<NodeId, Boot>) -> bool {
+        let claims = |(node, boot): (&NodeId, &Boot)| {
+            self.claimed.iter().any(|process| process.node == *node && process.boot == *boot)
+        };
+        let live_have = || !live.is_empty() && live.iter().all(|process| self.claimed.contains(process));
+        let others_have = || now >= self.wait_until || boots.iter().all(claims);
+        self.first_reign || now >= self.grace_until || (live_have() && others_have())
     }
 }

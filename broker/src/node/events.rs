@@ -76,6 +76,7 @@ impl Observer for CatalogEvents {
                 Change::Users | Change::Primaries | Change::Parameters => {
                     self.users.send_replace(());
                 }
+                Change::NodeForgotten(node) => self.shards.catalog(Input::Forgotten(*node)),
                 Change::Node(node, _, boot) => self.shards.catalog(Input::Registered(*node, *boot)),
                 _ => {}
             }

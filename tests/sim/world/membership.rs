@@ -71,6 +71,7 @@ impl World {
             lease: 0,
             grants: Vec::new(),
             leaving: None,
+            leading: BTreeMap::new(),
             links: BTreeMap::new(),
             live: BTreeSet::new(),
             seen: BTreeMap::new(),

@@ -42,6 +42,11 @@ impl World {
             }
         }
         let Some(up) = &mut self.nodes[node].up else { return };
+        let led = |queue: &QueueId| {
+            let replica = up.shard.replica(*queue).filter(|replica| replica.is_leading())?;
+            Some((*queue, replica.assignment()?.epoch))
+        };
+        up.leading = self.catalog.queues.keys().filter_map(led).collect();
         up.shard.turn(Clock { now: moment, wall }, inputs, &mut effects);
         up.leaving = Some(effects);
         // Rarely the node falls asleep between the turn and its effects (§6.7).
@@ -203,6 +208,8 @@ impl World {
             && let Some(replica) = self.nodes[node].up.as_ref().and_then(|up| up.shard.replica(*queue))
             && replica.is_leading()
             && let Some(assignment) = replica.assignment()
+            // What comes out of the turn in which it began is its predecessor's.
+            && self.nodes[node].up.as_ref().and_then(|up| up.leading.get(queue)) == Some(&assignment.epoch)
         {
             self.oracle.served(*queue, assignment.epoch, process, offset);
         }

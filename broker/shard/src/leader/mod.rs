@@ -334,7 +334,7 @@ impl Leader {
     ) -> Option<Wish> {
         self.departed.end_sessions(log, world);
         let queue = self.queue.as_mut()?;
-        if !queue.is_open() && self.takeover.grace_over(world.now, world.live) {
+        if !queue.is_open() && self.takeover.grace_over(world.now, world.live, world.boots) {
             queue.open();
         }
         self.work_off(log, world);
