@@ -16,7 +16,7 @@ use warren_peer::link::link_client::LinkClient;
 use warren_peer::link::{Hello, Turn};
 use warren_peer::words;
 use warren_replication::message::{MirrorMessage, QueueWord};
-use warren_replication::types::{Boot, Epoch, Incarnation, Index, NodeId, Process, QueueId};
+use warren_replication::types::{Boot, Epoch, Incarnation, Index, NodeId, Process, QueueId, Version};
 use warren_store::ClusterId;
 
 use super::{LinkConfig, LinkEvents, LinkHandle, Links, PROTOCOL, TURN_BYTES, connections, server};
@@ -29,12 +29,18 @@ fn process(node: u64, boot: u64) -> Process {
 }
 
 fn durable(index: u64) -> (QueueId, QueueWord) {
-    (QueueId(1), QueueWord::Mirror(MirrorMessage::Durable { epoch: Epoch(1), index: Index(index) }))
+    (
+        QueueId(1),
+        QueueWord::Mirror(MirrorMessage::Durable { epoch: Epoch(1), version: Version(1), index: Index(index) }),
+    )
 }
 
 fn large(number: u8, bytes: usize) -> (QueueId, QueueWord) {
     let checkpoint = Bytes::from(vec![number; bytes]);
-    (QueueId(1), QueueWord::Mirror(MirrorMessage::Install { epoch: Epoch(1), checkpoint, anew: None }))
+    (
+        QueueId(1),
+        QueueWord::Mirror(MirrorMessage::Install { epoch: Epoch(1), version: Version(1), checkpoint, anew: None }),
+    )
 }
 
 /// What a node was told.

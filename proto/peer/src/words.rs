@@ -77,12 +77,9 @@ pub fn decode(word: wire::Word) -> Result<(QueueId, QueueWord), WordError> {
     let epoch = Epoch(word.epoch);
     let kind = word.word.ok_or(WordError("a word of unknown kind"))?;
     let decoded = match kind {
-        Kind::Append(_)
-        | Kind::Install(_)
-        | Kind::Rebuild(_)
-        | Kind::Durable(_)
-        | Kind::Diverged(_)
-        | Kind::Fenced(_) => QueueWord::Mirror(decode_mirror(epoch, kind)?),
+        Kind::Append(_) | Kind::Install(_) | Kind::Durable(_) | Kind::Diverged(_) | Kind::Fenced(_) => {
+            QueueWord::Mirror(decode_mirror(epoch, kind)?)
+        }
         Kind::Confirmed(_)
         | Kind::Refused(_)
         | Kind::Again(_)
@@ -103,8 +100,9 @@ pub fn decode(word: wire::Word) -> Result<(QueueId, QueueWord), WordError> {
 
 fn encode_mirror(word: MirrorMessage) -> (Epoch, Kind) {
     match word {
-        MirrorMessage::Append { epoch, prev, commit, unclean, entries } => {
+        MirrorMessage::Append { epoch, version, prev, commit, unclean, entries } => {
             let append = wire::Append {
+                version: version.0,
                 prev_epoch: prev.epoch.0,
                 prev_index: prev.index.0,
                 commit: commit.0,
@@ -114,13 +112,17 @@ fn encode_mirror(word: MirrorMessage) -> (Epoch, Kind) {
             };
             (epoch, Kind::Append(append))
         }
-        MirrorMessage::Install { epoch, checkpoint, anew: None } => (epoch, Kind::Install(checkpoint)),
-        MirrorMessage::Install { epoch, checkpoint, anew: Some(anew) } => {
-            let (unclean_epoch, unclean_index) = (anew.unclean.epoch.0, anew.unclean.index.0);
-            let common = anew.common.0;
-            (epoch, Kind::Rebuild(wire::Rebuild { checkpoint, unclean_epoch, unclean_index, common }))
+        MirrorMessage::Install { epoch, version, checkpoint, anew } => {
+            let anew = anew.map(|anew| wire::Anew {
+                unclean_epoch: anew.unclean.epoch.0,
+                unclean_index: anew.unclean.index.0,
+                common: anew.common.0,
+            });
+            (epoch, Kind::Install(wire::Install { checkpoint, version: version.0, anew }))
         }
-        MirrorMessage::Durable { epoch, index } => (epoch, Kind::Durable(index.0)),
+        MirrorMessage::Durable { epoch, version, index } => {
+            (epoch, Kind::Durable(wire::Durable { version: version.0, index: index.0 }))
+        }
         MirrorMessage::Diverged { epoch, last, base, left_behind, history } => {
             let diverged = wire::Diverged {
                 last_epoch: last.epoch.0,
@@ -139,21 +141,24 @@ fn decode_mirror(epoch: Epoch, kind: Kind) -> Result<MirrorMessage, WordError> {
     Ok(match kind {
         Kind::Append(append) => MirrorMessage::Append {
             epoch,
+            version: Version(append.version),
             prev: position(append.prev_epoch, append.prev_index),
             commit: Index(append.commit),
             unclean: position(append.unclean_epoch, append.unclean_index),
             entries: append.entries,
         },
-        Kind::Install(checkpoint) => MirrorMessage::Install { epoch, checkpoint, anew: None },
-        Kind::Rebuild(rebuild) => MirrorMessage::Install {
+        Kind::Install(install) => MirrorMessage::Install {
             epoch,
-            checkpoint: rebuild.checkpoint,
-            anew: Some(Anew {
-                unclean: position(rebuild.unclean_epoch, rebuild.unclean_index),
-                common: Index(rebuild.common),
+            version: Version(install.version),
+            checkpoint: install.checkpoint,
+            anew: install.anew.map(|anew| Anew {
+                unclean: position(anew.unclean_epoch, anew.unclean_index),
+                common: Index(anew.common),
             }),
         },
-        Kind::Durable(index) => MirrorMessage::Durable { epoch, index: Index(index) },
+        Kind::Durable(wire::Durable { version, index }) => {
+            MirrorMessage::Durable { epoch, version: Version(version), index: Index(index) }
+        }
         Kind::Diverged(diverged) => {
             let (pairs, []) = diverged.history.as_chunks() else {
                 return Err(WordError("half a position"));

@@ -124,14 +124,23 @@ fn mirror() -> impl Strategy<Value = MirrorMessage> {
     let epoch = || any::<u64>().prop_map(Epoch);
     let index = || any::<u64>().prop_map(Index);
     prop_oneof![
-        (epoch(), position(), index(), position(), vec(bytes(50), 0..5)).prop_map(
-            |(epoch, prev, commit, unclean, entries)| MirrorMessage::Append { epoch, prev, commit, unclean, entries }
+        (epoch(), any::<u64>(), position(), index(), position(), vec(bytes(50), 0..5)).prop_map(
+            |(epoch, version, prev, commit, unclean, entries)| {
+                let version = Version(version);
+                MirrorMessage::Append { epoch, version, prev, commit, unclean, entries }
+            }
         ),
-        (epoch(), bytes(50), prop::option::of((position(), index()))).prop_map(|(epoch, checkpoint, anew)| {
-            let anew = anew.map(|(unclean, common)| Anew { unclean, common });
-            MirrorMessage::Install { epoch, checkpoint, anew }
+        (epoch(), any::<u64>(), bytes(50), prop::option::of((position(), index()))).prop_map(
+            |(epoch, version, checkpoint, anew)| {
+                let anew = anew.map(|(unclean, common)| Anew { unclean, common });
+                MirrorMessage::Install { epoch, version: Version(version), checkpoint, anew }
+            }
+        ),
+        (epoch(), any::<u64>(), index()).prop_map(|(epoch, version, index)| MirrorMessage::Durable {
+            epoch,
+            version: Version(version),
+            index
         }),
-        (epoch(), index()).prop_map(|(epoch, index)| MirrorMessage::Durable { epoch, index }),
         (epoch(), position(), index(), any::<bool>(), vec(position(), 0..5)).prop_map(
             |(epoch, last, base, left_behind, history)| MirrorMessage::Diverged {
                 epoch,
@@ -287,6 +296,7 @@ fn messages_are_slices_of_what_was_received() {
     };
     let append = MirrorMessage::Append {
         epoch: Epoch(1),
+        version: Version(1),
         prev: Position::default(),
         commit: Index(0),
         unclean: Position::default(),

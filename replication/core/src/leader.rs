@@ -18,7 +18,9 @@ use crate::replica::{MirrorState, MirrorStatus};
 use crate::session::{Sequence, SessionTable};
 use crate::step::{Action, Origin, Proposal, Terms};
 use crate::trail::Trail;
-use crate::types::{Assignment, Epoch, Index, Lag, Member, Moment, NodeId, Offset, Position, Process, Session};
+use crate::types::{
+    Assignment, Epoch, Index, Lag, Member, Moment, NodeId, Offset, Position, Process, Session, Version,
+};
 
 /// The leader of one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -146,7 +148,7 @@ impl Leader {
         let nodes = assignment.replicas.iter().copied().chain(members);
         for node in nodes.filter(wanted) {
             let last = own.log.last().index;
-            self.mirrors.entry(node).or_insert_with(|| Progress::new(node, last, now));
+            self.mirrors.entry(node).or_insert_with(|| Progress::new(node, assignment.version, last, now));
         }
         // A removal that was just applied may be what a mirror waited for to
         // start anew.
@@ -294,7 +296,7 @@ impl Leader {
         own: &mut Own,
         now: Moment,
         from: Process,
-        (epoch, index): (Epoch, Index),
+        (epoch, version, index): (Epoch, Version, Index),
         out: &mut Vec<Action>,
     ) {
         let foreign = epoch != own.known && !mutation::on(Mutation::CountForeignEpoch);
@@ -303,6 +305,9 @@ impl Leader {
         }
         let Some(mirror) = self.mirrors.get_mut(&from.node) else { return };
         if !mirror.admit(from, now) {
+            return;
+        }
+        if version < mirror.since && !mutation::on(Mutation::CountOldCopy) {
             return;
         }
         mirror.on_durable(now, index);

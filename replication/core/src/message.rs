@@ -43,6 +43,8 @@ pub enum MirrorMessage {
     Append {
         /// The leader's epoch.
         epoch: Epoch,
+        /// The version that the leader has applied, by which the mirror is a replica.
+        version: Version,
         /// The entry before the first one sent; the mirror must hold it.
         prev: Position,
         /// The leader's commit index.
@@ -58,6 +60,8 @@ pub enum MirrorMessage {
     Install {
         /// The leader's epoch.
         epoch: Epoch,
+        /// As in an append.
+        version: Version,
         /// An encoded checkpoint: the state on which the log from its base follows.
         checkpoint: Bytes,
         /// An unclean election lies behind what we have in common: even what you
@@ -69,6 +73,8 @@ pub enum MirrorMessage {
     Durable {
         /// The epoch in which divergence was settled.
         epoch: Epoch,
+        /// The highest version that a leader has told this copy (§6.6).
+        version: Version,
         /// The highest such index.
         index: Index,
     },

@@ -219,7 +219,8 @@ impl Mirror {
         if self.owed || self.reported.is_none_or(|reported| reported < durable) {
             self.owed = false;
             self.reported = Some(durable);
-            out.push(Action::Send { to: leader, message: MirrorMessage::Durable { epoch: own.known, index: durable } });
+            let message = MirrorMessage::Durable { epoch: own.known, version: own.told, index: durable };
+            out.push(Action::Send { to: leader, message });
         }
     }
 

@@ -38,6 +38,7 @@ rules! {
     IgnoreBoot "§4.0" "lead an epoch whose entry names another boot of this node",
     LeadAgain "§4.0" "lead an epoch again after resigning from it",
     ShrinkAtOnce "§4.3" "a proposed removal counts before the catalog has committed it",
+    CountOldCopy "§6.6" "a leader counts what a mirror reported of a copy before it was taken in again",
     AddLate "§4.3" "a proposed addition counts only once the catalog has committed it",
     ForgetProposal "§4.3" "silence ends a proposal",
     AddToIsrEarly "§4.4" "propose mirrors that have not caught up",

@@ -14,7 +14,7 @@ use crate::record::Entry;
 use crate::recovery::Recovery;
 use crate::settings::Settings;
 use crate::step::{Action, Committed, Write};
-use crate::types::{Assignment, Epoch, Index, Moment, Offset, Process, QueueId};
+use crate::types::{Assignment, Epoch, Index, Moment, Offset, Process, QueueId, Version};
 
 /// One replica's copy of the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,8 @@ pub(crate) struct Own {
     /// The highest epoch that this process has led: it leads none up to it again (§4.0).
     pub(crate) led: Epoch,
     pub(crate) assignment: Option<Arc<Assignment>>,
+    /// The highest version that a leader has told this copy (§6.6).
+    pub(crate) told: Version,
     pub(crate) log: Log,
     pub(crate) ledger: Ledger,
     pub(crate) disk: Disk,
@@ -47,6 +49,7 @@ impl Own {
             stored_epoch: recovery.epoch,
             led: Epoch(0),
             assignment: None,
+            told: Version(0),
             log: recovery.log,
             ledger: recovery.ledger,
             disk: Disk::default(),

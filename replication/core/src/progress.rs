@@ -8,7 +8,7 @@ use crate::checkpoint;
 use crate::message::{Anew, MirrorMessage};
 use crate::own::Own;
 use crate::step::Action;
-use crate::types::{Index, Member, Moment, NodeId, Position, Process};
+use crate::types::{Index, Member, Moment, NodeId, Position, Process, Version};
 
 /// How far contact with a mirror has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,9 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Progress {
     pub(crate) node: NodeId,
+    /// By which version it was taken in: what it said of a copy before says
+    /// nothing of the one that it has now (§6.6).
+    pub(crate) since: Version,
     /// Which process of the node speaks; its disk is what is in sync.
     pub(crate) process: Option<Process>,
     pub(crate) linked: bool,
@@ -62,9 +65,10 @@ impl Progress {
     /// A mirror to which nothing was said yet; optimistically it has the log up
     /// to `last`. Links are taken for up until the driver says otherwise: what
     /// is sent into a broken one is lost, and asked for again.
-    pub(crate) fn new(node: NodeId, last: Index, now: Moment) -> Self {
+    pub(crate) fn new(node: NodeId, since: Version, last: Index, now: Moment) -> Self {
         Self {
             node,
+            since,
             process: None,
             linked: true,
             phase: Phase::Streaming,
@@ -245,6 +249,11 @@ impl Progress {
         }
     }
 
+    /// By which version the mirror is told that it is a replica.
+    fn version(&self, own: &Own) -> Version {
+        own.assignment.as_ref().map_or(self.since, |assignment| assignment.version)
+    }
+
     /// An append of entries from `next` on, or of none.
     fn send(&mut self, own: &Own, now: Moment, entries: Vec<Bytes>, out: &mut Vec<Action>) {
         let Some(prev) = own.log.position_at(Index(self.next.0.saturating_sub(1))) else { return };
@@ -256,7 +265,8 @@ impl Progress {
         self.asked = now;
         self.told = own.ledger.applied().index;
         let unclean = own.log.last_unclean();
-        let message = MirrorMessage::Append { epoch: own.known, prev, commit: self.told, unclean, entries };
+        let version = self.version(own);
+        let message = MirrorMessage::Append { epoch: own.known, version, prev, commit: self.told, unclean, entries };
         out.push(Action::Send { to: self.node, message });
     }
 
@@ -279,7 +289,7 @@ impl Progress {
         let checkpoint = checkpoint::encode_base(own.queue, own.known, &own.log, &own.ledger);
         let (unclean, common) = (own.log.last_unclean(), self.common);
         let anew = (unclean.index > common).then_some(Anew { unclean, common });
-        let message = MirrorMessage::Install { epoch: own.known, checkpoint, anew };
+        let message = MirrorMessage::Install { epoch: own.known, version: self.version(own), checkpoint, anew };
         out.push(Action::Send { to: self.node, message });
     }
 

@@ -39,6 +39,7 @@ fn scenario(rule: Mutation) -> Option<(&'static str, fn())> {
         Mutation::ReportBeforeTruncated => {
             named!(a_conflicting_tail_is_dropped_and_nothing_is_reported_before_that_is_durable)
         }
+        Mutation::CountOldCopy => named!(a_report_of_an_earlier_copy_does_not_count),
         Mutation::ForgetEpoch => named!(the_epoch_goes_to_disk_before_anything_is_acknowledged_in_it),
         Mutation::LeadAgain => named!(a_leader_whose_disk_stalls_resigns_for_good),
         _ => None,

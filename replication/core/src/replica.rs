@@ -13,7 +13,7 @@ use crate::own::Own;
 use crate::recovery::Recovery;
 use crate::settings::Settings;
 use crate::step::{Action, Event, Proposal};
-use crate::types::{Assignment, Clock, Epoch, Index, Lag, LogEnd, Moment, NodeId, Offset, Position, Process};
+use crate::types::{Assignment, Clock, Epoch, Index, Lag, LogEnd, Moment, NodeId, Offset, Position, Process, Version};
 
 /// What a mirror is doing, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,19 +170,21 @@ impl Replica {
 
     fn on_message(&mut self, now: Moment, from: Process, message: MirrorMessage, out: &mut Vec<Action>) {
         match message {
-            MirrorMessage::Append { epoch, prev, commit, unclean, entries } => {
+            MirrorMessage::Append { epoch, version, prev, commit, unclean, entries } => {
                 let append = Append { epoch, prev, commit, unclean, entries };
-                self.obey(now, from, epoch, out, |mirror, own, out| mirror.on_append(own, now, from.node, append, out));
+                self.obey(now, from, (epoch, version), out, |mirror, own, out| {
+                    mirror.on_append(own, now, from.node, append, out)
+                });
             }
-            MirrorMessage::Install { epoch, checkpoint, anew } => {
-                self.obey(now, from, epoch, out, |mirror, own, out| {
+            MirrorMessage::Install { epoch, version, checkpoint, anew } => {
+                self.obey(now, from, (epoch, version), out, |mirror, own, out| {
                     mirror.on_install(own, now, from.node, (checkpoint, anew), out)
                 });
             }
-            MirrorMessage::Durable { epoch, index } => {
+            MirrorMessage::Durable { epoch, version, index } => {
                 self.learn(epoch, out);
                 if let Role::Leader(leader) = &mut self.role {
-                    leader.on_durable(&mut self.own, now, from, (epoch, index), out);
+                    leader.on_durable(&mut self.own, now, from, (epoch, version, index), out);
                 }
             }
             MirrorMessage::Diverged { epoch, last, left_behind, history, .. } => {
@@ -200,7 +202,7 @@ impl Replica {
         &mut self,
         now: Moment,
         from: Process,
-        epoch: Epoch,
+        (epoch, version): (Epoch, Version),
         out: &mut Vec<Action>,
         take: impl FnOnce(&mut Mirror, &mut Own, &mut Vec<Action>) -> Result<(), Broken>,
     ) {
@@ -221,6 +223,7 @@ impl Replica {
             return;
         }
         let Role::Mirror(mirror) = &mut self.role else { return };
+        self.own.told = self.own.told.max(version);
         if let Err(Broken(what)) = take(mirror, &mut self.own, out) {
             self.stopped = true;
             let queue = self.own.queue;
@@ -332,6 +335,13 @@ impl Replica {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.own.ledger
+    }
+
+    /// The highest version by which a leader has told this copy that it is a
+    /// replica's: what the catalog said before is history (§6.6).
+    #[must_use]
+    pub fn told(&self) -> Version {
+        self.own.told
     }
 
     /// The highest epoch heard of.

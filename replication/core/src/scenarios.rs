@@ -20,6 +20,8 @@ use crate::{Recovery, Replica, Settings};
 const A: u64 = 1;
 const B: u64 = 2;
 const C: u64 = 3;
+/// What a mirror was told that has been a replica all the time.
+const TOLD: Version = Version(u64::MAX);
 
 fn process(node: u64) -> Process {
     Process { node: NodeId(node), incarnation: Incarnation(node * 10), boot: Boot(1) }
@@ -117,12 +119,13 @@ impl Bench {
     }
 
     fn durable(&mut self, node: u64, epoch: u64, index: u64) -> Vec<Action> {
-        self.hear(process(node), MirrorMessage::Durable { epoch: Epoch(epoch), index: Index(index) })
+        self.hear(process(node), MirrorMessage::Durable { epoch: Epoch(epoch), version: TOLD, index: Index(index) })
     }
 
     fn append(&mut self, epoch: u64, prev: Position, commit: u64, entries: Vec<Bytes>) -> Vec<Action> {
         let unclean = Position::default();
-        let message = MirrorMessage::Append { epoch: Epoch(epoch), prev, commit: Index(commit), unclean, entries };
+        let message =
+            MirrorMessage::Append { epoch: Epoch(epoch), version: TOLD, prev, commit: Index(commit), unclean, entries };
         self.hear(process(B), message)
     }
 
@@ -147,7 +150,7 @@ fn proposed(actions: &[Action]) -> Vec<Vec<u64>> {
 
 fn reported(actions: &[Action]) -> Vec<(u64, u64)> {
     let reports = actions.iter().filter_map(|action| match action {
-        Action::Send { message: MirrorMessage::Durable { epoch, index }, .. } => Some((epoch.0, index.0)),
+        Action::Send { message: MirrorMessage::Durable { epoch, index, .. }, .. } => Some((epoch.0, index.0)),
         _ => None,
     });
     reports.collect()
@@ -252,6 +255,26 @@ pub(crate) fn a_durable_index_of_an_older_epoch_does_not_count() {
     assert_eq!(committed(&bench.durable(B, 2, 2)).len(), 1);
 }
 
+/// §6.6: what a mirror reported of a copy that it may have dropped since does not
+/// count for the one that it has.
+#[test]
+pub(crate) fn a_report_of_an_earlier_copy_does_not_count() {
+    let replicas = |version, nodes: &[u64]| match assigned(1, version, process(A), &[A, B], 1) {
+        Event::Assigned(mut assignment) => {
+            Arc::make_mut(&mut assignment).replicas = nodes.iter().copied().map(NodeId).collect();
+            Event::Assigned(assignment)
+        }
+        other => other,
+    };
+    let mut leader = Bench::leader(&[A, B], 1);
+    leader.durable(B, 1, 1);
+    leader.step(replicas(2, &[A, B]));
+    leader.step(replicas(3, &[A, B, C]));
+    let durable = |version| MirrorMessage::Durable { epoch: Epoch(1), version: Version(version), index: Index(1) };
+    assert_eq!(proposed(&leader.hear(process(C), durable(1))).len(), 0);
+    assert_eq!(proposed(&leader.hear(process(C), durable(3))), [[A, B, C]]);
+}
+
 /// §1, §4.4: another disk of the same node is not in sync.
 #[test]
 fn a_replaced_disk_does_not_count_and_is_taken_out() {
@@ -261,7 +284,7 @@ fn a_replaced_disk_does_not_count_and_is_taken_out() {
     assert_eq!(proposed(&leader.step(Event::LinkUp(replaced))), [[A]]);
     leader.propose(publish(1, 0, &[1]));
     leader.persist();
-    let word = MirrorMessage::Durable { epoch: Epoch(1), index: Index(2) };
+    let word = MirrorMessage::Durable { epoch: Epoch(1), version: TOLD, index: Index(2) };
     assert_eq!(committed(&leader.hear(replaced, word)).len(), 0);
 }
 
@@ -690,12 +713,13 @@ fn nonsense((kind, a, b, c): (u8, u64, u64, u64)) -> Event {
     let message = match kind % 6 {
         0 => MirrorMessage::Append {
             epoch,
+            version: Version(number(c)),
             prev: at(number(c), number(b)),
             commit: Index(number(c)),
             unclean: at(a, number(b)),
             entries: vec![entry(a, b + 1, number(c), &[1 + c]), Bytes::from_static(b"no entry")],
         },
-        1 => MirrorMessage::Durable { epoch, index },
+        1 => MirrorMessage::Durable { epoch, version: Version(number(c)), index },
         2 => MirrorMessage::Diverged {
             epoch,
             last: at(b, number(c)),
@@ -705,6 +729,7 @@ fn nonsense((kind, a, b, c): (u8, u64, u64, u64)) -> Event {
         },
         3 => MirrorMessage::Install {
             epoch,
+            version: Version(number(c)),
             checkpoint: Bytes::from(vec![kind; 40]),
             anew: (a > b).then(|| Anew { unclean: at(b, c), common: Index(number(c)) }),
         },

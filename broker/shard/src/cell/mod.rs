@@ -211,8 +211,10 @@ impl Cell {
         if let Some(stream) = &mut self.stream {
             stream.adopt(&self.rules);
         }
-        if !keeps && self.copy.is_some() {
-            // §6.6: only the applied catalog makes a node drop its copy.
+        // §6.6: only the applied catalog makes a node drop its copy, and only if
+        // that is not history: a leader may have taken the node in again since,
+        // and count what it was told of this very copy.
+        if !keeps && self.copy.as_ref().is_some_and(|copy| copy.replica.told() <= assignment.version) {
             self.drop_copy(turn);
         }
         self.attach(turn);

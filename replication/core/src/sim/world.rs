@@ -460,7 +460,7 @@ impl World {
     /// Flips a bit in one of the entries on their way.
     fn damage(&mut self, message: MirrorMessage) -> MirrorMessage {
         match message {
-            MirrorMessage::Append { epoch, prev, commit, unclean, mut entries } => {
+            MirrorMessage::Append { epoch, version, prev, commit, unclean, mut entries } => {
                 let nth = self.rng.below(entries.len() as u64) as usize;
                 if let Some(entry) = entries.get_mut(nth) {
                     let mut bytes = entry.to_vec();
@@ -468,7 +468,7 @@ impl World {
                     bytes[middle] ^= 4;
                     *entry = Bytes::from(bytes);
                 }
-                MirrorMessage::Append { epoch, prev, commit, unclean, entries }
+                MirrorMessage::Append { epoch, version, prev, commit, unclean, entries }
             }
             other => other,
         }
@@ -556,7 +556,7 @@ fn brief(message: &MirrorMessage) -> String {
         MirrorMessage::Append { epoch, prev, commit, entries, .. } => {
             format!("append epoch {epoch} prev {}/{} commit {commit} entries {}", prev.epoch, prev.index, entries.len())
         }
-        MirrorMessage::Install { epoch, checkpoint, anew } => {
+        MirrorMessage::Install { epoch, checkpoint, anew, .. } => {
             format!("install epoch {epoch}, {} bytes, {anew:?}", checkpoint.len())
         }
         other => format!("{other:?}"),
