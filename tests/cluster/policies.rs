@@ -73,5 +73,5 @@ fn policies_are_applied_listed_and_explained_by_command() {
     let refused = cluster.ask(Node(1), &["policy", "apply", file.to_str().unwrap()]);
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("p.toml:4:1: policy[0].mode: mode \"multi-active\" is not supported yet"), "{said}");
+    assert!(said.contains("p.toml:1:1: policy[0].multi-active: `multi-active`: is missing"), "{said}");
 }
