@@ -42,8 +42,10 @@ class Node:
 
         def is_gone() -> bool:
             try:
-                # Until its parent has looked, a dead process is a zombie.
-                return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+                # Until its parent has looked, a dead process is a zombie; its ports are
+                # free only when its last thread has ended, too.
+                state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                return state == "Z" and len(os.listdir(f"/proc/{pid}/task")) <= 1
             except (FileNotFoundError, ProcessLookupError):
                 return True
 
