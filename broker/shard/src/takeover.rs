@@ -49,7 +49,9 @@ impl Takeover {
     ) -> Self {
         // An earlier process of this very node has ended, or this one would not
         // run; and this process' own lease is the one that it checks.
-        let predecessor = assignment.predecessor.filter(|p| p.node != me.node && !assignment.predecessor_released);
+        // (A boot beyond its own stands for more than one: those it waits for.)
+        let ended = |p: &Process| p.node == me.node && p.boot <= me.boot;
+        let predecessor = assignment.predecessor.filter(|p| !ended(p) && !assignment.predecessor_released);
         Self {
             predecessor,
             wait_until: now.plus_micros(settings.lease_wait()),
@@ -97,5 +99,25 @@ impl Takeover {
         let live_have = || !live.is_empty() && live.iter().all(|process| self.claimed.contains(process));
         let others_have = || now >= self.wait_until || boots.iter().all(claims);
         self.first_reign || now >= self.grace_until || (live_have() && others_have())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use warren_replication::types::Incarnation;
+
+    use super::*;
+
+    fn over_at_once(predecessor: Process) -> bool {
+        let me = Process { node: NodeId(1), incarnation: Incarnation(1), boot: Boot(3) };
+        let assignment = Assignment { predecessor: Some(predecessor), ..Assignment::default() };
+        Takeover::new(me, Moment(0), &assignment, &Settings::default(), Index(0), 0).predecessor_over(Moment(0))
+    }
+
+    #[test]
+    fn an_earlier_self_has_ended_but_not_those_that_a_boot_beyond_stands_for() {
+        let of = |node, boot| Process { node: NodeId(node), incarnation: Incarnation(1), boot: Boot(boot) };
+        assert!(over_at_once(of(1, 2)) && over_at_once(of(1, 3)));
+        assert!(!over_at_once(of(2, 1)) && !over_at_once(of(1, u64::MAX)));
     }
 }
