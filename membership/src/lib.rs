@@ -111,6 +111,9 @@ pub enum MembershipError {
     Stopped,
 }
 
+/// How long a write that is under way may take when a node ends.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
 /// A node's membership; clones are handles to the same. When the last one is
 /// dropped it ends as by a crash: without a word to the others.
 #[derive(Clone)]
@@ -308,13 +311,24 @@ impl Membership {
         let core = self.inner.core.clone();
         // A runtime that is gone has nothing to say good-bye with.
         let _ = self.inner.handle.spawn(async move { start::farewell(&core).await }).await;
-        self.halt();
+        self.end().await;
     }
 
-    /// Ends at once, as a crash does: nobody is told, nothing is handed over.
+    /// Ends without a word to the others, and waits for a write that is under
+    /// way: a process that exits in the midst of one is aborted by RocksDB.
+    pub async fn end(&self) {
+        let runtime = self.inner.runtime.lock().take();
+        if let Some(runtime) = runtime {
+            // Its thread cannot panic, and the caller's runtime lives.
+            let _ = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(LAST_WRITE)).await;
+        }
+    }
+
+    /// Ends at once, as a crash does: nobody is told, nothing is handed over,
+    /// and a write that is under way may come later.
     pub fn halt(&self) {
         if let Some(runtime) = self.inner.runtime.lock().take() {
-            runtime.shutdown_timeout(Duration::ZERO);
+            runtime.shutdown_background();
         }
     }
 }

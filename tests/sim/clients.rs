@@ -316,10 +316,10 @@ impl Client {
                 }
             }
             (Kind::Consumer(consumer), ToChannel::Cancelled { .. }) if consumer.cancel_on_failover => {
-                // What it was given goes to somebody else, and what else it has, too.
-                let held: Vec<Offset> = consumer.held.drain(..).map(Offset).collect();
-                held.iter().for_each(|offset| oracle.returned(queue_of_mine, offset.0, me));
-                wants.push((queue_of_mine, Local::Return(held)));
+                // What it was given goes to somebody else, even if its acknowledgement
+                // crossed with the word, and what else it has, too.
+                oracle.gave_up(queue_of_mine, me);
+                wants.push((queue_of_mine, Local::Return(consumer.held.drain(..).map(Offset).collect())));
                 consumer.unwritten = 0;
                 consumer.number = None;
             }

@@ -422,6 +422,11 @@ impl Oracle {
         }
     }
 
+    /// A client's consumer was cancelled with all that it had.
+    pub(crate) fn gave_up(&mut self, queue: QueueId, by: usize) {
+        self.queue(queue).held.retain(|_, holder| holder.client != by);
+    }
+
     /// Purged messages are gone without a delivery.
     pub(crate) fn purged(&mut self, queue: QueueId) {
         self.queue(queue).purged = true;

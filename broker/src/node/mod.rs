@@ -217,6 +217,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     if ended.is_ok() && tokio::time::timeout(HAND_OVER, membership.shutdown()).await.is_err() {
         error!("queues were not handed over in time; the other nodes will elect without this one");
     }
+    membership.end().await;
     links.stop();
     shards.stop().await;
     ended

@@ -280,3 +280,18 @@ impl Cluster {
         found.unwrap()
     }
 }
+
+/// A test that returned while a node still wrote would let the process exit in
+/// the midst of it, and RocksDB abort it.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            node.kill();
+            let Some(database) = node.database.take() else { continue };
+            let deadline = Instant::now() + PATIENCE;
+            while Arc::strong_count(&database) > 1 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
