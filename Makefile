@@ -51,6 +51,7 @@ lint: prerequisites ## Check the code with clippy; warnings are errors
 .PHONY: rust
 rust: build ## Run the Rust tests: of crates, of simulated clusters, of clusters of processes
 	$(CARGO) test $(BUILD) --workspace
+	$(CARGO) test $(BUILD) --workspace --test sim --features warren-tests/mutations -- proof::
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads clients' octets, each target for so long (TIME=20s)
@@ -67,6 +68,7 @@ model: prerequisites ## Check every interleaving within larger bounds (BOUND="me
 .PHONY: proof
 proof: prerequisites ## Break every rule in turn and write what notices it to docs/PROOF.md
 	WARREN_PROOF="$(CURDIR)/docs/PROOF.md" $(CARGO) test $(BUILD) --workspace --lib -- proof:: --nocapture
+	WARREN_PROOF="$(CURDIR)/docs/PROOF.md" $(CARGO) test $(BUILD) --workspace --test sim --features warren-tests/mutations -- proof:: --nocapture
 
 .PHONY: system
 system: build ## Run the tests of clusters of processes only

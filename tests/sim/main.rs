@@ -14,6 +14,8 @@ mod clients;
 mod disk;
 mod net;
 mod oracle;
+#[cfg(feature = "mutations")]
+mod proof;
 mod rng;
 mod rules;
 mod runner;

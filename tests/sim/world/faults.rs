@@ -103,6 +103,12 @@ impl World {
         if long > 300 * MS {
             for other in 0..self.nodes.len() {
                 if other != node && self.rng.percent(70) {
+                    // What comes while it sleeps is in its sockets when it wakes.
+                    let late = self.now + self.rng.below(long);
+                    let (link, end) = self.net.link(other, node);
+                    if link.whole {
+                        link.cut_at[end].get_or_insert(late);
+                    }
                     self.break_link(node, other, long);
                 }
             }

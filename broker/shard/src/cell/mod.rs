@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use warren_queue::Rules;
 use warren_replication::message::{QueueWord, ToEntry, ToLeader};
+use warren_replication::mutation::{self, Mutation};
 use warren_replication::recovery::Recovery;
 use warren_replication::replica::Replica;
 use warren_replication::step::{Action, Event};
@@ -315,7 +316,7 @@ impl Cell {
                 }
             }
             QueueWord::ToLeader(epoch, word) => {
-                if self.leads(epoch) {
+                if self.leads(epoch) || (self.is_leading() && mutation::on(Mutation::LeadOldWords)) {
                     self.leader_word(from, word, turn);
                 } else if known.is_none_or(|known| known < epoch) {
                     self.keep_early(from, QueueWord::ToLeader(epoch, word), turn);
@@ -323,7 +324,7 @@ impl Cell {
                 // Of an epoch that is over: its sender will say it again (§6.8).
             }
             QueueWord::ToEntry(epoch, word) => {
-                if self.attached == Some((epoch, from)) {
+                if self.attached == Some((epoch, from)) || mutation::on(Mutation::HearOldReign) {
                     self.entry_word(word, turn);
                 }
             }
@@ -334,11 +335,12 @@ impl Cell {
     /// node's own: with one, the node knows of every epoch whose leader may have
     /// begun to serve, so that what an old one said long ago goes to nobody.
     fn entry_word(&mut self, word: ToEntry, turn: &mut Turn<'_>) {
-        if !self.parked.is_empty() || (needs_lease(&word) && !turn.world.leased()) {
+        let unleased = needs_lease(&word) && !turn.world.leased() && !mutation::on(Mutation::HandOutUnleased);
+        if !self.parked.is_empty() || unleased {
             self.parked.push_back(word);
             return;
         }
-        turn.effects.leased |= needs_lease(&word);
+        turn.effects.leased |= needs_lease(&word) && !mutation::on(Mutation::HandOutUnleased);
         self.entry_word_now(word, turn);
     }
 
@@ -455,7 +457,7 @@ impl Cell {
     /// What waited for the lease on this node, now that there is one.
     fn with_a_lease(&mut self, turn: &mut Turn<'_>) {
         for word in std::mem::take(&mut self.parked) {
-            turn.effects.leased |= needs_lease(&word);
+            turn.effects.leased |= needs_lease(&word) && !mutation::on(Mutation::HandOutUnleased);
             self.entry_word_now(word, turn);
         }
         let (queue, effects) = (self.queue, &mut *turn.effects);

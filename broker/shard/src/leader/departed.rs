@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use warren_queue::Queue;
+use warren_replication::mutation::{self, Mutation};
 use warren_replication::step::Proposal;
 use warren_replication::types::{ConsumerKey, Moment, Offset, Process, Session};
 
@@ -78,7 +79,9 @@ impl Departed {
                 absence.since = world.now;
                 return true;
             }
-            let waits = !world.is_over(*process) && world.now.micros_since(absence.since) < wait;
+            let waits = !world.is_over(*process)
+                && world.now.micros_since(absence.since) < wait
+                && !mutation::on(Mutation::GiveBackAtOnce);
             if !waits {
                 consumed |= absence.consumed;
                 left.insert(*process);

@@ -26,6 +26,7 @@ use rustc_hash::FxHashMap;
 use warren_queue::{Kind, Options, Queue, Reason, Rules};
 use warren_replication::ledger::Ledger;
 use warren_replication::message::{ConsumerSpec, Delivery, ToEntry, ToLeader};
+use warren_replication::mutation::{self, Mutation};
 use warren_replication::step::Committed;
 use warren_replication::types::{
     Assignment, Boot, ConsumerKey, Epoch, Index, Moment, NodeId, Offset, Process, Session,
@@ -232,7 +233,7 @@ impl Leader {
         self.gate.committed(ledger.next_offset().0);
         self.questions.committed(index);
         let Some(queue) = &mut self.queue else {
-            if index >= self.takeover.inherited {
+            if index >= self.takeover.inherited || mutation::on(Mutation::ServeBeforeInherited) {
                 self.inherit(ledger, world);
             }
             return;
@@ -352,7 +353,7 @@ impl Leader {
         }
         self.turn_away(log);
         self.expire(self.fresh, log, world);
-        if let Some(queue) = &self.queue
+        if let Some(queue) = &mut self.queue
             && (queue.has_room() || self.questions.has_gets())
         {
             self.supply.raise_horizon(queue, log, world.settings);
@@ -397,7 +398,7 @@ impl Leader {
             let count = log.ledger().count(offset);
             let Some(given) = queue.deliver(weight(&message), count) else { return };
             self.totals.1 += 1;
-            let redelivered = given.redelivered;
+            let redelivered = given.redelivered && !mutation::on(Mutation::SayAgainAsNew);
             let delivery = Delivery { consumer: given.key, offset, count, redelivered, message };
             let outbox = self.outboxes.to(given.key.process);
             outbox.deliveries.push(delivery);

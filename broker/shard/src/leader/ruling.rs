@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use warren_queue::{Kind, Reason, Rules};
 use warren_replication::message::SettleReason;
+use warren_replication::mutation::{self, Mutation};
 use warren_replication::step::Proposal;
 use warren_replication::types::{Moment, Offset, Process};
 
@@ -46,6 +47,10 @@ impl Leader {
             return;
         }
         if reason == Reason::Due || self.rules.dead_letter.is_some() {
+            if mutation::on(Mutation::SettleBeforeArrival) {
+                let offsets = offsets.iter().copied().map(Offset).collect();
+                log.propose(Proposal::Settle { offsets, reason: SettleReason::DeadLettered });
+            }
             self.moves.add(reason, offsets);
         } else {
             offsets.sort_unstable();

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use warren_queue::Queue;
 use warren_replication::message::Message;
+use warren_replication::mutation::{self, Mutation};
 use warren_replication::record;
 use warren_replication::step::Proposal;
 use warren_replication::types::{ConsumerKey, Offset};
@@ -32,11 +33,14 @@ impl Supply {
     /// Messages at or above the horizon are never delivered, so it is put well
     /// ahead of the one that is next, but only while somebody wants more: it says
     /// what may have been delivered, should this node die (§6.8).
-    pub(super) fn raise_horizon(&mut self, queue: &Queue<ConsumerKey>, log: &mut Log<'_>, settings: &Settings) {
+    pub(super) fn raise_horizon(&mut self, queue: &mut Queue<ConsumerKey>, log: &mut Log<'_>, settings: &Settings) {
         let first = queue.head().unwrap_or(queue.next_offset());
         if self.horizon < first + settings.horizon_ahead.div_ceil(2) {
             self.horizon = first + settings.horizon_ahead;
             log.propose(Proposal::Horizon(Offset(self.horizon)));
+            if mutation::on(Mutation::DeliverAboveHorizon) {
+                queue.set_horizon(self.horizon);
+            }
         }
     }
 

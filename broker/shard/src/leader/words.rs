@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use warren_queue::{Leave, Ready, Reason};
 use warren_replication::ledger::Ledger;
 use warren_replication::message::{ConsumeOutcome, ConsumerSpec, Held, SettleReason, ToEntry, ToLeader};
+use warren_replication::mutation::{self, Mutation};
 use warren_replication::step::Proposal;
 use warren_replication::types::{Offset, Process};
 
@@ -105,8 +106,10 @@ impl Leader {
                 let mut counting = Vec::with_capacity(offsets.len());
                 for (offset, count) in offsets {
                     // A return counts only from its holder, as the next count (§6.8).
-                    let holder =
-                        queue.holder(offset.0).filter(|holder| holder.key.process == from && holder.count + 1 == count);
+                    let holder = queue.holder(offset.0).filter(|holder| {
+                        holder.key.process == from && holder.count + 1 == count
+                            || mutation::on(Mutation::CountForeignReturn)
+                    });
                     match holder {
                         // The holder hears of what is on its way.
                         Some(holder) if holder.leaving => {}
@@ -192,6 +195,9 @@ impl Leader {
                     false
                 }
                 leave => {
+                    if mutation::on(Mutation::SettleUncommitted) {
+                        self.outboxes.to(from).settled.push(*offset);
+                    }
                     if !holds {
                         self.askers.entry(offset.0).or_default().push(from);
                     }
@@ -225,11 +231,12 @@ impl Leader {
         for (offset, count) in queue.held_by(|key| key.process == from) {
             // This delivery never arrived there, whatever became of earlier ones:
             // no client has seen it.
-            if claimed.get(&offset) != Some(&count) {
+            let vouched = claimed.get(&offset);
+            if vouched != Some(&count) && !(vouched.is_some() && mutation::on(Mutation::ClaimAnyDelivery)) {
                 queue.release(offset);
             }
         }
-        for held in held {
+        for held in held.iter().filter(|_| !mutation::on(Mutation::ForgetClaims)) {
             queue.claim(held.offset.0, held.consumer, held.count, ledger.count(held.offset));
         }
     }
