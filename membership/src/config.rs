@@ -49,8 +49,12 @@ pub struct Timing {
     /// from the end of the old leader's Raft lease.
     pub election_min: Duration,
     /// The longest such silence. It is also that Raft lease: for so long after
-    /// the leader was heard nobody votes for another.
+    /// the leader was heard nobody votes for another. How long a dead leader is
+    /// waited for, therefore; a live one is safe by `silence`.
     pub election_max: Duration,
+    /// A Raft leader that is live by gossip may be silent for so long before
+    /// another node wants to be it: a busy machine is no reason.
+    pub silence: Duration,
     /// How often a node gossips.
     pub gossip: Duration,
     /// How many mean gossip intervals of silence make a node dead.
@@ -69,8 +73,9 @@ impl Default for Timing {
         Self {
             lease: Duration::from_millis(600),
             heartbeat: Duration::from_millis(50),
-            election_min: Duration::from_millis(200),
-            election_max: Duration::from_millis(400),
+            election_min: Duration::from_millis(80),
+            election_max: Duration::from_millis(130),
+            silence: Duration::from_millis(700),
             gossip: Duration::from_millis(100),
             phi: 20.0,
             propose: Duration::from_secs(10),

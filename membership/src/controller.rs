@@ -11,17 +11,21 @@ use openraft::ChangeMembers;
 use tokio::time::Instant;
 use warren_replication::types::{NodeId, Process, QueueId};
 
-use crate::catalog::{Command, State, next_reconfiguration, unclean_elections};
+use crate::catalog::{Command, State, next_handovers, next_reconfiguration, unclean_elections};
 use crate::core::Core;
 use crate::office::Denied;
 
 /// How often the controller looks without being asked to, and how long it waits
 /// after a proposal that came to nothing.
 const ROUND: Duration = Duration::from_millis(250);
-/// How soon the controller looks again while it waits for others.
+/// How soon the controller looks again after it had something to do, and while it
+/// waits for others.
 const AGAIN: Duration = Duration::from_millis(30);
 /// Steps of reconfigurations in one command batch.
 const STEPS: usize = 256;
+/// Queues of one node that are handed over at the same time: each takes its
+/// successor a moment, and none should wait for many others.
+const HANDOVERS: usize = 64;
 /// A learner that lacks fewer entries than this may vote.
 const CAUGHT_UP: u64 = 64;
 
@@ -60,6 +64,7 @@ pub fn decide(state: &State, view: &View) -> Vec<Command> {
     commands.extend(next_reconfiguration(state, &view.live, STEPS));
     let waited = |id| view.down.get(&id).copied().unwrap_or(0);
     commands.extend(unclean_elections(state, &view.live, waited, view.time));
+    commands.extend(next_handovers(state, &view.live, HANDOVERS));
     commands
 }
 
@@ -91,14 +96,15 @@ pub(crate) async fn run(core: Arc<Core>) {
             (None, _) => office = None,
             (Some(term), Some(held)) if held.term == term => {}
             (Some(term), _) => {
+                tracing::info!(term, "this node leads the catalog");
                 office = Some(Office { term, since: Instant::now(), dropped: BTreeSet::new(), down: BTreeMap::new() });
             }
         }
         let mut round = ROUND;
         if let Some(office) = &mut office {
-            act(&core, office, &witnessed).await;
+            let busy = act(&core, office, &witnessed).await;
             // Replicas are about to say what they would lead with (§6.3).
-            if office.down.keys().any(|id| core.catalog.state().asks_for_offers(*id)) {
+            if busy || office.down.keys().any(|id| core.catalog.state().asks_for_offers(*id)) {
                 round = AGAIN;
             }
         }
@@ -111,9 +117,11 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
-async fn act(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) {
+/// True if there was something to do.
+async fn act(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) -> bool {
     let view = look(core, office, witnessed);
     let commands = decide(&core.catalog.state(), &view);
+    let busy = !commands.is_empty();
     if !commands.is_empty() {
         for command in &commands {
             if let Command::Elect { dead, .. } = command {
@@ -124,7 +132,7 @@ async fn act(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) {
         // would hold up what comes next. What it did not do is decided anew.
         match tokio::time::timeout(ROUND * 4, core.commit(commands)).await {
             Ok(Ok(_)) => office.dropped.extend(view.departed),
-            Ok(Err(Denied::NotLeader)) => return,
+            Ok(Err(Denied::NotLeader)) => return false,
             Ok(Err(error)) => tracing::warn!(%error, "the controller's proposal failed"),
             Err(_) => tracing::warn!("the controller's proposal is not answered"),
         }
@@ -132,6 +140,7 @@ async fn act(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) {
     if let Err(error) = keep_voters(core).await {
         tracing::debug!(%error, "the catalog's voters are not yet as they should be");
     }
+    busy
 }
 
 fn look(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) -> View {

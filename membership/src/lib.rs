@@ -4,7 +4,7 @@
 //! * [`placement`]: where queues should live, pure.
 //! * `gossip.rs`, `liveness.rs`: who seems alive.
 //! * `lease/`: node leases (§6.7). `controller.rs`: elections (§6).
-//! * `join.rs`: forming, joining, registering. `office.rs`: what the Raft leader
+//! * `leave.rs`: the way out. `join.rs`: forming, joining, registering. `office.rs`: what the Raft leader
 //!   does for the others; `service.rs` and `peers.rs` carry it over the wire.
 //! * `propose.rs`: a command's way to the leader, in batches.
 //!
@@ -22,6 +22,7 @@ mod core;
 mod gossip;
 mod join;
 mod lease;
+mod leave;
 mod liveness;
 mod office;
 mod peers;
@@ -43,7 +44,7 @@ use tokio::time::Instant;
 use warren_replication::types::{Moment, NodeId, Process};
 use warren_store::{ClusterId, Database, StoreError};
 
-use crate::catalog::{Change, Command, Outcome, State};
+use crate::catalog::{Change, Command, Led, Outcome, State};
 use crate::core::Core;
 use crate::propose::Proposal;
 use crate::start::Prepared;
@@ -296,21 +297,38 @@ impl Membership {
         start::failed(&self.inner.core).await
     }
 
+    /// First step of a stop: everything that this node leads is led by others when
+    /// this returns, as far as others are there and in sync, or get so in this
+    /// time (§6.5). Says what is left.
+    pub async fn stop_leading(&self, wait: Duration) -> Led {
+        let core = self.inner.core.clone();
+        let stopped = self.inner.handle.spawn(async move { leave::stop_leading(&core, wait).await });
+        stopped.await.unwrap_or_default()
+    }
+
+    /// When it leads no more and its clients are gone: other leaders wait for this
+    /// node's copies no more. Its links must end next, before they take it in again.
+    pub async fn depart(&self) {
+        let core = self.inner.core.clone();
+        // A runtime that is gone has nobody to tell.
+        let _ = self.inner.handle.spawn(async move { leave::depart(&core).await }).await;
+    }
+
     /// Gives this node's lease up for good: `lease()` says `Moment(0)` from now
-    /// on. First step of a stop: once the shards have seen it too, call
+    /// on. Once the shards have seen it too, call
     /// [`Membership::shutdown`].
     pub fn give_up_lease(&self) {
         lease::keeper::give_up(&self.inner.core);
     }
 
-    /// Stops on purpose: hands every queue that this node leads to an in-sync
-    /// mirror (§6.5), says good-bye, and ends. If the lease was given up before,
+    /// Stops on purpose: hands what this node still leads to in-sync mirrors, says
+    /// good-bye, and ends. If the lease was given up before,
     /// the shards must have seen that by now: nobody waits for it then. Else it
     /// is given up here, and the others wait until it would have run out.
     pub async fn shutdown(&self) {
         let core = self.inner.core.clone();
         // A runtime that is gone has nothing to say good-bye with.
-        let _ = self.inner.handle.spawn(async move { start::farewell(&core).await }).await;
+        let _ = self.inner.handle.spawn(async move { leave::farewell(&core).await }).await;
         self.end().await;
     }
 

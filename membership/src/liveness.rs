@@ -34,6 +34,10 @@ const SWEEP: Duration = Duration::from_millis(200);
 /// not split the votes.
 const STAGGER: Duration = Duration::from_millis(60);
 
+/// How much later than here another voter may have heard the last of the Raft
+/// leader: it votes for nobody before its own Raft lease is over.
+const MARGIN: Duration = Duration::from_millis(10);
+
 /// What this node thinks of the others' processes.
 pub(crate) struct Liveness {
     me: Process,
@@ -47,6 +51,8 @@ pub(crate) struct Liveness {
     /// For the controller: a verdict may have changed.
     verdicts: watch::Sender<()>,
     hastening: AtomicBool,
+    /// When the Raft leader was last heard.
+    heard: Mutex<Instant>,
 }
 
 #[derive(Default)]
@@ -69,6 +75,7 @@ impl Liveness {
             poke: Notify::new(),
             verdicts: watch::channel(()).0,
             hastening: AtomicBool::new(false),
+            heard: Mutex::new(Instant::now()),
         }
     }
 
@@ -83,6 +90,12 @@ impl Liveness {
 
     pub(crate) fn live_process(&self, node: NodeId) -> Option<Process> {
         self.live.borrow().iter().find(|process| process.node == node).copied()
+    }
+
+    /// The Raft leader, whoever it is, spoke at this moment.
+    pub(crate) fn heard(&self, at: Instant) {
+        let mut heard = self.heard.lock();
+        *heard = at.max(*heard);
     }
 
     /// Whether gossip holds a process for dead, or has not heard of it.
@@ -193,6 +206,7 @@ pub(crate) async fn run(core: Arc<Core>) {
     let Some(mut raft) = core.raft().map(crate::raft::Raft::server_metrics) else { return };
     let mut nodes = core.catalog.nodes();
     let mut leader = None;
+    let mut watch = LeaderWatch::default();
     let mut last_links = BTreeMap::new();
     let mut strangers = BTreeSet::new();
     let memory = core.config.timing.detector() * 2;
@@ -209,7 +223,8 @@ pub(crate) async fn run(core: Arc<Core>) {
                 tell_leader(&core, suspect).await;
             }
         }
-        hasten_if_leaderless(&core, leader);
+        watch.look(&core, leader);
+        hasten_if_leaderless(&core, leader.filter(|_| watch.leaderless));
         tokio::select! {
             changed = roster.changed() => if changed.is_err() { return },
             changed = nodes.changed() => if changed.is_err() { return },
@@ -278,6 +293,30 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
     changed
 }
 
+/// Lets Raft's own clock call elections only when the leader is gone, or too
+/// silent to be only busy: so that the Raft lease, and with it the wait for a
+/// dead leader's successor, can be short.
+#[derive(Default)]
+struct LeaderWatch {
+    /// Nodes that were seen alive: a node that has just started has not heard of
+    /// anybody yet, and takes nobody for gone.
+    seen: BTreeSet<NodeId>,
+    /// The leader is gone and no other is there yet.
+    leaderless: bool,
+}
+
+impl LeaderWatch {
+    fn look(&mut self, core: &Core, leader: Option<NodeId>) {
+        let Some(raft) = core.raft() else { return };
+        self.seen.extend(core.liveness.live.borrow().iter().map(|process| process.node));
+        if let Some(leader) = leader.filter(|leader| self.seen.contains(leader)) {
+            self.leaderless = core.liveness.live_process(leader).is_none();
+        }
+        let silent = core.liveness.heard.lock().elapsed() >= core.config.timing.silence;
+        raft.runtime_config().elect(self.leaderless || silent);
+    }
+}
+
 /// If the Raft leader's process is gone, stands for leader as soon as the others
 /// may vote again, instead of waiting for the silence to be long enough.
 fn hasten_if_leaderless(core: &Arc<Core>, leader: Option<NodeId>) {
@@ -306,9 +345,11 @@ async fn stand_for_leader(core: &Core, gone: NodeId) {
         voters.position(|voter| voter == core.node().0)
     };
     let Some(rank) = rank.and_then(|rank| u32::try_from(rank).ok()) else { return };
-    let patience = core.config.timing.election_max + Duration::from_millis(10) + STAGGER * rank;
+    // Those who vote have heard it at about the same time as this node.
+    let free = *core.liveness.heard.lock() + core.config.timing.election_max + MARGIN;
+    let until = free.max(Instant::now()) + STAGGER * rank;
     let moved = metrics.wait_for(|metrics| metrics.current_leader != Some(gone.0));
-    if tokio::time::timeout(patience, moved).await.is_err() && core.liveness.live_process(gone).is_none() {
+    if tokio::time::timeout_at(until, moved).await.is_err() && core.liveness.live_process(gone).is_none() {
         tracing::info!(node = %gone, "the catalog's leader is gone: standing for election");
         // Raft that has stopped needs no election.
         let _ = raft.trigger().elect().await;

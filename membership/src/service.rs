@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use openraft::raft::{AppendEntriesRequest, InstallSnapshotRequest, VoteRequest};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, VoteRequest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use warren_peer::catalog::catalog_server::{Catalog, CatalogServer};
 use warren_peer::catalog::{
@@ -92,7 +93,12 @@ fn from_wire(process: Option<WireProcess>) -> Result<(Process, Option<Header>), 
 impl Catalog for Service {
     async fn append_entries(&self, request: Request<Payload>) -> Result<Response<Payload>, Status> {
         let question: AppendEntriesRequest<TypeConfig> = self.payload(request)?;
-        answer(&self.raft()?.append_entries(question).await.map_err(failed)?)
+        let asked = Instant::now();
+        let answered = self.raft()?.append_entries(question).await.map_err(failed)?;
+        if !matches!(answered, AppendEntriesResponse::HigherVote(_)) {
+            self.core.liveness.heard(asked);
+        }
+        answer(&answered)
     }
 
     async fn vote(&self, request: Request<Payload>) -> Result<Response<Payload>, Status> {

@@ -1,18 +1,14 @@
-//! The beginning and the end of a process's membership.
+//! The beginning of a process's membership; `leave.rs` is its end.
 
-use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_stream::wrappers::TcpListenerStream;
 use warren_replication::types::Process;
 use warren_store::Database;
 
-use crate::catalog::Command;
 use crate::config::MembershipConfig;
 use crate::core::{Core, Parts};
 use crate::gossip::{Gossip, Record};
@@ -30,10 +26,6 @@ use crate::{MembershipError, Observer, controller, join, liveness, raft};
 const THREADS: usize = 2;
 /// Tries to find a port that is free for TCP and UDP.
 const PORT_TRIES: usize = 32;
-/// How long a stopping node tries to hand its queues over.
-const HANDOVER: Duration = Duration::from_secs(2);
-/// Handovers in one batch.
-const HANDOVERS: usize = 512;
 
 /// What waits for [`run`].
 pub(crate) struct Prepared {
@@ -155,61 +147,4 @@ pub(crate) async fn failed(core: &Core) -> String {
         }
     }
     std::future::pending().await
-}
-
-/// Hands queues over, and tells the others of the end. If the lease was given up
-/// before, the shards know by now and nobody needs to wait for it; else they may
-/// not yet, and the successors wait as for any lease (§6.7).
-pub(crate) async fn farewell(core: &Core) {
-    core.stopping.send_replace(true);
-    let released = !keeper::give_up(core);
-    if released {
-        keeper::release(core).await;
-    }
-    hand_over(core, released).await;
-    if let Some(gossip) = core.gossip() {
-        gossip.amend(|record| record.leaving = true).await;
-        // The others hear of it in their next round of gossip.
-        tokio::time::sleep(core.config.timing.gossip).await;
-    }
-    if let Some(raft) = core.raft() {
-        // Its log is on disk already; this only ends it in order.
-        let _ = raft.shutdown().await;
-    }
-}
-
-/// Hands every queue that this process leads to an in-sync mirror, if there is
-/// one (§6.5).
-async fn hand_over(core: &Core, released: bool) {
-    let deadline = Instant::now() + HANDOVER;
-    let live: BTreeSet<Process> = core.liveness.live_list().into_iter().filter(|p| *p != core.process).collect();
-    let commands: Vec<Command> = {
-        let state = core.catalog.state();
-        let led = state
-            .queues()
-            .filter(|(_, queue)| queue.assignment.leader == Some(core.process) && queue.assignment.isr.len() > 1);
-        led.map(|(id, queue)| Command::Handover {
-            queue: id,
-            epoch: queue.assignment.epoch,
-            version: queue.assignment.version,
-            to: None,
-            live: live.iter().copied().collect(),
-            released,
-        })
-        .collect()
-    };
-    let all = commands.len();
-    let mut handed = 0;
-    for batch in commands.chunks(HANDOVERS) {
-        match propose::persist(core, batch.to_vec(), deadline).await {
-            Ok(outcomes) => handed += outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
-            Err(error) => {
-                tracing::warn!(%error, "queues were not handed over; they are elected for when this node is gone");
-                break;
-            }
-        }
-    }
-    if all > 0 {
-        tracing::info!(handed, all, "handed queues over");
-    }
 }

@@ -77,9 +77,10 @@ impl Catalog {
     }
 
     fn info(&self, queue: QueueId) -> Option<QueueInfo> {
-        let assignment = Arc::clone(&self.state.queue(queue)?.assignment);
+        let Queue { assignment, handover, .. } = self.state.queue(queue)?;
+        let (assignment, handover) = (Arc::clone(assignment), *handover);
         let rules = self.rules.get(&queue).cloned().unwrap_or_default();
-        Some(QueueInfo { queue, assignment, auto_delete: false, rules })
+        Some(QueueInfo { queue, assignment, handover, auto_delete: false, rules })
     }
 
     pub(crate) fn is_stream(&self, queue: QueueId) -> bool {
@@ -176,6 +177,22 @@ impl Catalog {
         Command::ApplyPolicies { revision: self.state.policies().revision() + 1, policies: vec![policy] }
     }
 
+    /// Whose leader is to hand over, and to whom (§6.5).
+    pub(crate) fn planned(&self) -> impl Iterator<Item = (QueueId, NodeId)> {
+        self.state.queues().filter_map(|(id, queue)| Some((id, queue.handover?)))
+    }
+
+    /// Nodes whose process has said that it stops.
+    pub(crate) fn stopping(&self) -> Vec<NodeId> {
+        self.state.nodes().filter(|node| node.stopping).map(warren_membership::catalog::Node::id).collect()
+    }
+
+    /// Every node may lead again.
+    pub(crate) fn undrain(&self) -> Vec<Command> {
+        let drained = self.state.nodes().filter(|node| node.drained);
+        drained.map(|node| Command::Drain { node: node.id(), drained: false }).collect()
+    }
+
     /// Some planned change of who leads what (§6.5), if there is one to ask for.
     pub(crate) fn any_handover(&self, live: &BTreeSet<Process>, rng: &mut Rng) -> Option<Command> {
         let groups: Vec<Group> = self.state.groups().map(|(group, ..)| group.clone()).collect();
@@ -185,10 +202,23 @@ impl Catalog {
             let to = rng.pick(&live)?.node;
             return Some(Command::MovePrimary { group, to, live });
         }
+        if rng.percent(20) {
+            let process = rng.pick(&live)?;
+            return Some(match rng.below(4) {
+                0 => Command::Stop { process },
+                1 => Command::Depart { process },
+                n => Command::Drain { node: process.node, drained: n == 2 },
+            });
+        }
         let queues: Vec<QueueId> = self.queues.keys().copied().collect();
         let queue = rng.pick(&queues)?;
         let Queue { assignment, .. } = self.state.queue(queue)?;
         let (epoch, version) = (assignment.epoch, assignment.version);
-        Some(Command::Handover { queue, epoch, version, to: None, live, released: false })
+        if rng.percent(10) {
+            // Without a word of its leader.
+            return Some(Command::Handover { queue, epoch, version, to: None, live, released: false });
+        }
+        let members: Vec<NodeId> = assignment.isr.iter().map(|member| member.node).collect();
+        Some(Command::PlanHandovers { moves: vec![(queue, epoch, rng.pick(&members)?)] })
     }
 }

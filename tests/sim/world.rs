@@ -40,6 +40,10 @@ pub(crate) enum Mutation {
     IgnoreLease,
     /// A link loses a word and nobody notices.
     SilentLoss,
+    /// A lease counts as given up though its leader did not say so (§6.5).
+    ReleasedUnasked,
+    /// A leader that goes on can still be replaced by what it asked for before.
+    LateHandover,
 }
 
 #[derive(Debug)]
@@ -173,6 +177,8 @@ pub(crate) struct World {
     pub(crate) faults: u64,
     case: Case,
     pub(crate) turns: u64,
+    /// Planned ones that came true.
+    pub(crate) handovers: u64,
     trace: VecDeque<String>,
     /// Every word is noted.
     tracing: bool,
@@ -222,6 +228,7 @@ impl World {
             window: warren_queue::Window { messages: 8, bytes: 600 },
             transfer_messages: rng.pick(&[2, 10, 1_000]).unwrap_or(2),
             transfer_bytes: rng.pick(&[100, 1 << 20]).unwrap_or(100),
+            drain_timeout: rng.pick(&[5 * MS, 50 * MS, 5_000 * MS]).unwrap_or(MS),
             ..Settings::default()
         };
         settings.replica.window_bytes = rng.pick(&[512, 8_192, 1 << 20]).unwrap_or(512);
@@ -256,6 +263,7 @@ impl World {
             faults: 0,
             case: case.clone(),
             turns: 0,
+            handovers: 0,
             trace: VecDeque::new(),
             tracing: std::env::var_os("WARREN_TRACE").is_some(),
             telling: false,

@@ -11,6 +11,7 @@
 mod bodies;
 mod cell;
 mod entry;
+mod handover;
 mod known;
 mod leader;
 pub mod origin;

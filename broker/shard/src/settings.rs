@@ -11,6 +11,8 @@ pub struct Settings {
     pub window: Window,
     /// L of §6.7: how long a node's lease runs.
     pub lease: u64,
+    /// How long a leader that is to hand over waits for its successor (§6.5).
+    pub drain_timeout: u64,
     /// How long a new leader waits for the claims of live nodes (§6.8).
     pub reattach_grace: u64,
     /// After this an unconfirmed publish is nacked (§4.5).
@@ -50,6 +52,7 @@ impl Default for Settings {
             replica: warren_replication::settings::Settings::default(),
             window: Window::default(),
             lease: 600_000,
+            drain_timeout: 5_000_000,
             reattach_grace: 2_000_000,
             confirm_timeout: 30_000_000,
             resend_after: 3_000_000,

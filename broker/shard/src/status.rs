@@ -46,6 +46,7 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
                 ("taking-over", "the last leader's lease may still run: no deliveries yet".to_owned())
             }
             Some(Waits::Claims) => ("taking-over", "nodes are still to say what their clients hold".to_owned()),
+            Some(Waits::Successor) => ("handing-over", "another node is about to lead".to_owned()),
             Some(Waits::Lease) => ("paused", "this node has no lease: no deliveries".to_owned()),
         }
     };

@@ -18,6 +18,8 @@ pub struct QueueInfo {
     pub queue: QueueId,
     /// Who leads, who is in sync.
     pub assignment: Arc<Assignment>,
+    /// To whom its leader is to hand it over (§6.5).
+    pub handover: Option<NodeId>,
     /// Delete it when its last consumer is gone.
     pub auto_delete: bool,
     /// What it does beside keeping messages in order.
@@ -257,6 +259,16 @@ pub enum Wish {
     },
     /// Elect again, this process will not lead (§4.6).
     Resign(Arc<Assignment>),
+    /// The planned successor has what it needs, and this leader hands out nothing
+    /// more: elect (§6.5). Repeated until a higher (epoch, version) is applied.
+    HandOver {
+        /// Compare-and-set base.
+        from: Arc<Assignment>,
+        /// To whom.
+        to: NodeId,
+    },
+    /// The planned successor does not get there in time: this leader goes on (§6.5).
+    KeepLeading(Arc<Assignment>),
     /// Delete the queue, if it is still so in the catalog: auto-delete and its last
     /// consumer gone, or not used for as long as it may be.
     DeleteUnused(Arc<Assignment>),

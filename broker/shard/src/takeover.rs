@@ -20,6 +20,8 @@ pub(crate) enum Waits {
     Claims,
     /// This node has no lease.
     Lease,
+    /// It gave its lease for the queue up: its successor is being elected (§6.5).
+    Successor,
 }
 
 /// The state of one takeover.

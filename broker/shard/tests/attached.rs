@@ -59,7 +59,7 @@ fn reign(nth: u64) -> Input {
         min_in_sync: 1,
         ..Assignment::default()
     });
-    Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false, rules: Arc::default() })
+    Input::Queue(QueueInfo { queue: QUEUE, assignment, handover: None, auto_delete: false, rules: Arc::default() })
 }
 
 fn consume(number: u64, cancel_on_failover: bool, no_ack: bool) -> Input {

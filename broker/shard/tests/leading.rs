@@ -193,7 +193,7 @@ fn entry(epoch: u64, version: u64) -> Input {
         predecessor: (epoch > 1).then_some(ME),
         ..Assignment::default()
     });
-    Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: true, rules: Arc::default() })
+    Input::Queue(QueueInfo { queue: QUEUE, assignment, handover: None, auto_delete: true, rules: Arc::default() })
 }
 
 /// What a get found, if it was answered with something.

@@ -90,7 +90,7 @@ impl Node {
             ..Assignment::default()
         });
         let rules = Arc::new(self.rules.clone());
-        self.turn([Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false, rules })]);
+        self.turn([Input::Queue(QueueInfo { queue: QUEUE, assignment, handover: None, auto_delete: false, rules })]);
         self.settle_down();
     }
 

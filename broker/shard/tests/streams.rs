@@ -73,7 +73,13 @@ impl Node {
             predecessor: (epoch > 1).then_some(ME),
             ..Assignment::default()
         });
-        Input::Queue(QueueInfo { queue: QUEUE, assignment, auto_delete: false, rules: Arc::clone(&self.rules) })
+        Input::Queue(QueueInfo {
+            queue: QUEUE,
+            assignment,
+            handover: None,
+            auto_delete: false,
+            rules: Arc::clone(&self.rules),
+        })
     }
 
     /// Turns until nothing more happens; readers write and acknowledge at once.

@@ -1,14 +1,24 @@
-//! `warren queues`: who leads each queue, who has all of it, what is in it.
+//! `warren queues`: who leads each queue, who has all of it, what is in it; and
+//! leaders spread anew.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use super::client::{Client, Target};
+use clap::Subcommand;
+
+use super::client::{Client, Target, encode};
 use super::{CliError, output};
-use crate::management::model::{LagRow, QueueRow};
+use crate::config::Period;
+use crate::management::model::{LagRow, MoveRow, QueueRow};
 
-/// Which queues to show.
+/// How often it is looked whether queues have moved.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// Which queues to show, or what to do with them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
     #[command(flatten)]
     target: Target,
     /// Only this virtual host.
@@ -22,7 +32,30 @@ pub(super) struct Args {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Spread leaders evenly over the nodes, as far as policies and in-sync
+    /// replicas let them: queues are handed over, clients notice nothing.
+    Rebalance {
+        /// Only this virtual host's queues move.
+        #[arg(long, value_name = "VHOST")]
+        only: Option<String>,
+        /// Only say what would move.
+        #[arg(long)]
+        dry_run: bool,
+        /// How long to wait until they have moved.
+        #[arg(long, default_value = "30s", value_name = "TIME")]
+        timeout: Period,
+        /// For programs: JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
+    if let Some(Action::Rebalance { only, dry_run, timeout, json }) = &args.action {
+        return rebalance(&Client::new(&args.target), only.as_deref(), *dry_run, timeout.get(), *json);
+    }
     let mut query = Vec::new();
     query.extend(args.vhost.as_deref().map(|vhost| ("vhost", vhost)));
     query.extend(args.name.as_deref().map(|name| ("name", name)));
@@ -61,6 +94,46 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn rebalance(
+    client: &Client,
+    vhost: Option<&str>,
+    dry_run: bool,
+    timeout: Duration,
+    json: bool,
+) -> Result<ExitCode, CliError> {
+    let query = vhost.map(|vhost| format!("?vhost={}", encode(vhost))).unwrap_or_default();
+    let path = format!("/api/queues/rebalance{query}");
+    let moves: Vec<MoveRow> = if dry_run { client.get(&path, &[])? } else { client.post(&path, &())? };
+    if json {
+        output::json(&moves)?;
+    } else if moves.is_empty() {
+        output::say("leaders are as they should be")?;
+    } else {
+        let cells = |step: &MoveRow| [step.vhost.clone(), step.queue.clone(), step.from.clone(), step.to.clone()];
+        output::table(["vhost", "queue", "leader", "next leader"], moves.iter().map(cells))?;
+    }
+    if dry_run || moves.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let deadline = Instant::now() + timeout;
+    loop {
+        let rows: Vec<QueueRow> = client.get("/api/queues", &[])?;
+        let elsewhere = |step: &&MoveRow| {
+            let row = rows.iter().find(|row| row.name == step.queue && row.vhost == step.vhost);
+            // One that was deleted meanwhile is in nobody's way.
+            row.is_some_and(|row| row.leader.as_ref() != Some(&step.to))
+        };
+        let left = moves.iter().filter(elsewhere).count();
+        if left == 0 || Instant::now() >= deadline {
+            if !json {
+                output::say(&format!("{} of {} queues have moved", moves.len() - left, moves.len()))?;
+            }
+            return Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        std::thread::sleep(GLANCE);
+    }
 }
 
 fn row(queue: &QueueRow) -> [String; 12] {

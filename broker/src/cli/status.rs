@@ -47,7 +47,12 @@ fn row(node: NodeRow) -> [String; 9] {
     [
         node.name,
         if node.zone.is_empty() { "-".to_owned() } else { node.zone },
-        if node.alive { "alive" } else { "dead" }.to_owned(),
+        match (node.alive, node.drained) {
+            (true, false) => "alive",
+            (true, true) => "drained",
+            (false, _) => "dead",
+        }
+        .to_owned(),
         node.raft,
         node.leads.to_string(),
         output::names(&node.alarms),

@@ -65,6 +65,9 @@ pub struct NodeConfig {
     pub shards: usize,
     /// Where the process writes its number while it runs.
     pub pid_file: Option<PathBuf>,
+    /// How long a node that is told to stop waits for another replica of the
+    /// queues that only it has whole (§6.5).
+    pub stop_wait: Period,
 }
 
 /// `[amqp]`
@@ -198,6 +201,9 @@ pub struct ReplicationConfig {
     pub tail: Size,
     /// Bytes of log after which a queue's checkpoint is written anew.
     pub checkpoint: Size,
+    /// How long a leader that is to hand over waits until its successor has
+    /// everything; then it goes on (§6.5).
+    pub drain_timeout: Period,
     /// How long a new leader waits for the claims of live nodes (§6.8).
     pub reattach_grace: Period,
     /// How long a publish may wait for a confirm before it is nacked (§4.5).
@@ -282,6 +288,7 @@ impl Default for NodeConfig {
             data: PathBuf::from("data"),
             shards: 0,
             pid_file: None,
+            stop_wait: Period::secs(10),
         }
     }
 }
@@ -336,6 +343,7 @@ impl Default for ReplicationConfig {
             window: Size::mib(16),
             tail: Size::mib(16),
             checkpoint: Size::mib(32),
+            drain_timeout: Period::secs(5),
             reattach_grace: Period::secs(2),
             confirm_timeout: Period::secs(30),
         }

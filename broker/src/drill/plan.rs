@@ -138,6 +138,12 @@ pub enum Step {
         #[serde(default)]
         loss_percent: u32,
     },
+    /// Gives what they lead to others, and nothing new to them.
+    Drain { nodes: Who },
+    /// They may lead again.
+    Undrain { nodes: Who },
+    /// Spreads leaders evenly.
+    Rebalance {},
     /// Sets the wall clock.
     Jump { nodes: Who },
     /// Stops, starts and awaits one node after the other.
@@ -151,7 +157,7 @@ pub enum Step {
 }
 
 /// The catalogue.
-const CATALOGUE: [&str; 20] = [
+const CATALOGUE: [&str; 21] = [
     include_str!("../../../deploy/drills/kill-leader.toml"),
     include_str!("../../../deploy/drills/kill-mirror.toml"),
     include_str!("../../../deploy/drills/kill-raft-leader.toml"),
@@ -161,6 +167,7 @@ const CATALOGUE: [&str; 20] = [
     include_str!("../../../deploy/drills/freeze-mirror.toml"),
     include_str!("../../../deploy/drills/stop-leader.toml"),
     include_str!("../../../deploy/drills/rolling-restart.toml"),
+    include_str!("../../../deploy/drills/drain.toml"),
     include_str!("../../../deploy/drills/catch-up.toml"),
     include_str!("../../../deploy/drills/replace-disk.toml"),
     include_str!("../../../deploy/drills/torn-write.toml"),
@@ -264,7 +271,11 @@ impl Step {
             | Self::Fill { nodes }
             | Self::Jump { nodes } => vec![nodes],
             Self::Roll {} => vec![&Who::All],
-            Self::Start { .. }
+            // Clients of a drained node stay where they are.
+            Self::Drain { .. }
+            | Self::Undrain { .. }
+            | Self::Rebalance {}
+            | Self::Start { .. }
             | Self::Thaw { .. }
             | Self::Free { .. }
             | Self::Heal {}
@@ -305,6 +316,9 @@ impl Step {
                 format!("delay packets of {} by {}, lose {loss_percent} %", names(nodes), time(delay))
             }
             Self::Jump { nodes } => format!("set the clock of {}", names(nodes)),
+            Self::Drain { nodes } => format!("drain {}", names(nodes)),
+            Self::Undrain { nodes } => format!("undrain {}", names(nodes)),
+            Self::Rebalance {} => "spread leaders evenly".to_owned(),
             Self::Roll {} => "restart one node after the other".to_owned(),
             Self::Publish { messages } => format!("publish {messages} messages"),
             Self::Wait { time: period } => format!("wait {}", time(period)),

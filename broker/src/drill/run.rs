@@ -175,6 +175,9 @@ impl<C: Cluster> Course<'_, C> {
             Step::Tear { nodes } => self.each(*nodes, Fault::Tear),
             Step::Fill { nodes } => self.each(*nodes, Fault::Fill),
             Step::Free { nodes } => self.each(*nodes, Fault::Free),
+            Step::Drain { nodes } => self.each(*nodes, Fault::Drain),
+            Step::Undrain { nodes } => self.each(*nodes, Fault::Undrain),
+            Step::Rebalance {} => self.fault(&Fault::Rebalance),
             Step::Jump { nodes } => self.each(*nodes, Fault::Jump),
             Step::Slow { nodes, delay, loss_percent } => {
                 self.each(*nodes, |node| Fault::Slow(node, delay.get(), *loss_percent))

@@ -116,6 +116,7 @@ impl Cluster for FakeCluster {
             amqp: "127.0.0.1:1".to_owned(),
             http: "127.0.0.1:2".to_owned(),
             leads: 0,
+            drained: false,
             alarms: vec!["disk".to_owned()],
         }]
     }

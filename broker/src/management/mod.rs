@@ -11,6 +11,7 @@ mod error;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod fake;
+mod leaders;
 mod limits;
 mod links;
 mod metrics;
@@ -156,7 +157,9 @@ fn router(api: Api) -> Router {
         .route("/metrics", get(metrics::show))
         .route("/api/nodes", get(nodes::list))
         .route("/api/nodes/{name}", delete(nodes::forget))
+        .route("/api/nodes/{name}/drain", get(leaders::view).put(leaders::drain).delete(leaders::undrain))
         .route("/api/queues", get(queues::list))
+        .route("/api/queues/rebalance", get(leaders::unbalanced).post(leaders::rebalance))
         .route(queues::LOCAL, get(queues::local))
         .route("/api/policies", get(policies::list).post(policies::apply))
         .route("/api/policies/explain", get(policies::explain))

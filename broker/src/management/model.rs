@@ -64,8 +64,39 @@ pub struct NodeRow {
     pub http: String,
     /// Queues that it leads.
     pub leads: u64,
+    /// An operator does not want it to lead (`warren node drain`).
+    #[serde(default)]
+    pub drained: bool,
     /// What it is alarmed about: `memory`, `disk`.
     pub alarms: Vec<String>,
+}
+
+/// How far a node's drain is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainView {
+    /// The node's name.
+    pub node: String,
+    /// Whether it is drained.
+    pub drained: bool,
+    /// Queues that it leads and another node is about to.
+    pub moving: u64,
+    /// Queues that it leads until another replica has caught up.
+    pub waiting: u64,
+    /// Queues that it leads because no other replica is there: `QUEUE in VHOST`.
+    pub stuck: Vec<String>,
+}
+
+/// A queue that gets another leader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRow {
+    /// The queue.
+    pub queue: String,
+    /// Its virtual host.
+    pub vhost: String,
+    /// Who leads it.
+    pub from: String,
+    /// Who is to.
+    pub to: String,
 }
 
 /// One queue, cluster-wide.

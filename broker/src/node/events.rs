@@ -40,6 +40,7 @@ impl CatalogEvents {
         self.shards.catalog(Input::Queue(QueueInfo {
             queue,
             assignment: Arc::clone(&record.assignment),
+            handover: record.handover,
             auto_delete: record.auto_delete,
             rules: super::rules::rules(state, record),
         }));

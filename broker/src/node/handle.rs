@@ -170,6 +170,7 @@ impl Cluster for Node {
             .to_owned(),
             leads: state.led_by(view.node) as u64,
             zone: view.addresses.zone,
+            drained: state.node(view.node).is_some_and(|node| node.drained),
             amqp: view.addresses.amqp,
             http: view.addresses.http,
             alarms: view.alarms,

@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+use warren_membership::catalog::Led;
 use warren_membership::{Membership, MembershipError};
 use warren_replication::types::Moment;
 use warren_shard::step::Input;
@@ -198,8 +199,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         })),
     };
 
-    info!("stopping: clients are disconnected, queues handed over");
+    info!("stopping: queues are handed over, then clients are disconnected");
     node.serving.store(false, Ordering::Release);
+    if ended.is_ok() {
+        let left = membership.stop_leading(config.node.stop_wait.get()).await;
+        if left != Led::default() {
+            info!(left.movable, left.waiting, left.stuck, "queues that nobody else could take over");
+        }
+    }
     // Links first: they tell both ends what arrived while they still can.
     links_stop.cancel();
     if tokio::time::timeout(CLOSE_LINKS, kept).await.is_err() {
@@ -209,6 +216,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     if tokio::time::timeout(CLOSE_CLIENTS, clients).await.is_err() {
         info!("some clients did not say good-bye in time");
     }
+    if ended.is_ok() {
+        membership.depart().await;
+    }
+    links.stop();
     // Shards deliver to consumers of other nodes until they know that the lease
     // has ended; only then may successors be told not to wait for it (§6.5).
     membership.give_up_lease();
@@ -218,7 +229,6 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
         error!("queues were not handed over in time; the other nodes will elect without this one");
     }
     membership.end().await;
-    links.stop();
     shards.stop().await;
     ended
 }

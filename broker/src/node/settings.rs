@@ -33,6 +33,7 @@ pub(super) fn shard(config: &Config) -> warren_shard::Settings {
             ..warren_replication::settings::Settings::default()
         },
         lease: config.cluster.lease.micros(),
+        drain_timeout: told.drain_timeout.micros(),
         reattach_grace: told.reattach_grace.micros(),
         confirm_timeout: told.confirm_timeout.micros(),
         ..warren_shard::Settings::default()

@@ -37,6 +37,15 @@ impl Proposals {
             Wish::Resign(from) => {
                 Command::Resign { queue, epoch: from.epoch, version: from.version, live: self.live(), released: false }
             }
+            Wish::HandOver { from, to } => Command::Handover {
+                queue,
+                epoch: from.epoch,
+                version: from.version,
+                to: Some(to),
+                live: self.live(),
+                released: true,
+            },
+            Wish::KeepLeading(from) => Command::KeepLeading { queue, epoch: from.epoch, version: from.version },
             Wish::DeleteUnused(from) => Command::DeleteQueue { queue, compared: Some((from.epoch, from.version)) },
         }
     }

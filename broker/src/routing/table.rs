@@ -185,6 +185,7 @@ impl Table {
             Change::Queue(_)
             | Change::Node(..)
             | Change::NodeForgotten(_)
+            | Change::Drained(_)
             | Change::Policies
             | Change::Primaries
             | Change::Parameters => false,
@@ -241,6 +242,7 @@ impl Table {
             Change::Queue(_)
             | Change::Node(..)
             | Change::NodeForgotten(_)
+            | Change::Drained(_)
             | Change::Policies
             | Change::Primaries
             | Change::Parameters

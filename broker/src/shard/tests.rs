@@ -96,6 +96,7 @@ impl Agreed {
             Input::Queue(QueueInfo {
                 queue: QUEUE,
                 assignment: assignment.clone(),
+                handover: None,
                 auto_delete: false,
                 rules: Arc::default(),
             })

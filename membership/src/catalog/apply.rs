@@ -45,6 +45,8 @@ impl State {
                     nonce: *nonce,
                     addresses: addresses.clone(),
                     voter: *voter,
+                    drained: self.nodes.get(&process.node).is_some_and(|known| known.drained),
+                    stopping: false,
                 };
                 self.register(node, changes)
             }
@@ -71,6 +73,11 @@ impl State {
                 self.clear_topic_permissions(user, vhost, exchange.as_deref(), changes)
             }
             Command::Retire { queue, epoch, version, node } => self.retire(*queue, (*epoch, *version), *node, changes),
+            Command::Drain { node, drained } => self.drain(*node, *drained, changes),
+            Command::Stop { process } => self.stop(process, changes),
+            Command::Depart { process } => self.depart(process, changes),
+            Command::PlanHandovers { moves } => Ok(self.plan_handovers(moves, changes)),
+            Command::KeepLeading { queue, epoch, version } => self.keep_leading(*queue, (*epoch, *version), changes),
         }
     }
 

@@ -290,7 +290,8 @@ pub enum Command {
         to: Option<NodeId>,
         /// Who is live.
         live: Vec<Process>,
-        /// Whether the leader drained and gave its lease for the queue up.
+        /// Whether the leader gave its lease for the queue up, and nobody before it
+        /// can still have one: then nobody waits (§6.7).
         released: bool,
     },
     /// Another node leads the queues of a group from now on: planned, refused
@@ -362,6 +363,40 @@ pub enum Command {
         /// `None` = all.
         exchange: Option<String>,
     },
+    /// An operator's word: a drained node is given no queues to lead and no new
+    /// copies, and what it leads goes to others (§6.5).
+    Drain {
+        /// Which.
+        node: NodeId,
+        /// False: it may again.
+        drained: bool,
+    },
+    /// The process is about to stop: until its node's next boot it is as one
+    /// that is drained.
+    Stop {
+        /// Which.
+        process: Process,
+    },
+    /// The process stops now: it leaves the in-sync sets that others lead.
+    Depart {
+        /// Which.
+        process: Process,
+    },
+    /// These queues are to be led by those nodes; their leaders hand them over
+    /// when they can (§6.5). What does not fit is left as it is.
+    PlanHandovers {
+        /// Queue, its epoch, the next leader.
+        moves: Vec<(QueueId, Epoch, NodeId)>,
+    },
+    /// The leader could not hand over in time and goes on (§6.5).
+    KeepLeading {
+        /// Which queue.
+        queue: QueueId,
+        /// Compared.
+        epoch: Epoch,
+        /// Compared.
+        version: Version,
+    },
 }
 
 /// What a command that was taken came to.
@@ -383,6 +418,8 @@ pub enum Outcome {
         /// Down.
         down: u32,
     },
+    /// So many queues are going to be handed over.
+    Planned(u32),
 }
 
 /// What a command changed, in order. Observers look the new state up by these.
@@ -428,6 +465,8 @@ pub enum Change {
     Node(NodeId, Incarnation, Boot),
     /// A node was forgotten.
     NodeForgotten(NodeId),
+    /// A node is drained or about to stop, or is no more.
+    Drained(NodeId),
     /// The set of policies is another one.
     Policies,
     /// A group has another primary, or groups came or went.

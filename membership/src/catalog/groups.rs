@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use warren_replication::plan::{Clients, FailBack, Group, PrimaryBackup};
-use warren_replication::types::{NodeId, Process, QueueId};
+use warren_replication::types::{Epoch, NodeId, Process, QueueId};
 
 use super::State;
 use super::command::{Change, Command, Outcome};
@@ -152,19 +152,27 @@ impl State {
         if in_sync < all {
             return Err(Refusal::Stale(format!("node '{name}' is in sync in {in_sync} of {all} queues only")));
         }
-        let astray: Vec<QueueId> = self
+        if !node.is_willing() {
+            return Err(Refusal::Policy(format!("node '{}' is drained", node.name)));
+        }
+        let elsewhere = |queue: &super::Queue| queue.assignment.leader.is_none_or(|leader| leader.node != to);
+        let astray: Vec<(QueueId, Epoch, bool)> = self
             .queues_of(group)
-            .filter(|(_, queue)| queue.assignment.leader.is_none_or(|leader| leader.node != to))
-            .map(|(id, _)| id)
+            .filter(|(_, queue)| elsewhere(queue))
+            .map(|(id, queue)| (id, queue.assignment.epoch, queue.assignment.leader.is_some()))
             .collect();
         if self.primaries.insert(group.clone(), to) != Some(to) {
             changes.push(Change::Primaries);
         }
         self.moving.remove(group);
-        for id in &astray {
-            self.elect_one(*id, &electable, &BTreeSet::new(), false, changes);
+        for (id, epoch, led) in astray {
+            if led {
+                self.plan_handovers(&[(id, epoch, to)], changes);
+            } else {
+                self.elect_one(id, &electable, &BTreeSet::new(), false, changes);
+            }
         }
-        Ok(Outcome::Elected { led: u32::try_from(astray.len()).unwrap_or(u32::MAX), down: 0 })
+        Ok(Outcome::Done)
     }
 
     /// Names the node that is to lead a group, or nobody, and lets its queues know.
@@ -187,7 +195,10 @@ impl State {
             let named = settings.nodes.iter().filter_map(|name| self.node_named(name));
             let preferred = named.take_while(|node| node.id() != primary).find(|node| {
                 let (in_sync, all) = self.close(group, &node.process);
-                settings.fail_back == FailBack::Auto && live.contains(&node.process) && in_sync == all
+                settings.fail_back == FailBack::Auto
+                    && node.is_willing()
+                    && live.contains(&node.process)
+                    && in_sync == all
             });
             let live: Vec<Process> = live.iter().copied().collect();
             if let Some(to) = self.moving.get(group).and_then(|to| self.nodes.get(to)) {
@@ -201,20 +212,21 @@ impl State {
             if let Some(to) = preferred {
                 return vec![Command::MovePrimary { group: group.clone(), to: to.id(), live }];
             }
+            let known: BTreeSet<Process> = live.iter().copied().collect();
             let astray = self.queues_of(group).filter_map(|(id, queue)| {
                 let assignment = &queue.assignment;
-                let primary = live.iter().find(|process| process.node == primary)?;
-                let elsewhere = assignment.leader.is_some_and(|leader| leader.node != primary.node);
-                (elsewhere && assignment.isr.contains(&primary.member())).then(|| Command::Handover {
-                    queue: id,
-                    epoch: assignment.epoch,
-                    version: assignment.version,
-                    to: Some(primary.node),
-                    live: live.clone(),
-                    released: false,
-                })
+                let elsewhere = assignment.leader.is_some_and(|leader| leader.node != primary);
+                let to = self.successor(queue, &known).filter(|_| elsewhere && queue.handover.is_none())?;
+                Some((id, assignment.epoch, to))
             });
-            astray.collect()
+            let moves: Vec<_> = astray.collect();
+            if moves.is_empty() { Vec::new() } else { vec![Command::PlanHandovers { moves }] }
         })
+    }
+
+    /// Whether a process is in sync in all queues of a group.
+    pub(super) fn has_all_of(&self, group: &Group, process: &Process) -> bool {
+        let (in_sync, all) = self.in_sync(group, process);
+        in_sync == all
     }
 }

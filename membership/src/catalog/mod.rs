@@ -11,6 +11,7 @@
 //!   `streams.rs` the same for streams
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
 //! - `unclean.rs` plans under which something may be lost, and who leads then (§6.3)
+//! - `handover.rs` who is to lead instead, planned (§6.5)
 //! - `parameters.rs` runtime parameters of shovels, federation, …
 //! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it;
 //!   `groups.rs` queues that have one primary
@@ -27,6 +28,7 @@ mod bindings;
 pub mod command;
 mod deduplication;
 mod groups;
+mod handover;
 pub mod kinds;
 pub mod limits;
 pub mod nodes;
@@ -48,6 +50,7 @@ pub use command::{
     Bind, BindingChange, Change, Command, DeclareExchange, DeclareQueue, DestinationName, Outcome, Owner,
 };
 pub use deduplication::Once;
+pub use handover::{Led, Move, next_handovers, rebalance};
 pub use kinds::{ExchangeKind, HashOn};
 pub use limits::{UserLimits, VhostLimits};
 pub use nodes::{Addresses, Node};

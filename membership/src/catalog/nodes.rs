@@ -41,6 +41,10 @@ pub struct Node {
     pub addresses: Addresses,
     /// Whether it votes in the catalog.
     pub voter: bool,
+    /// An operator does not want it to lead, nor to get new copies (§6.5).
+    pub drained: bool,
+    /// That process is about to end.
+    pub stopping: bool,
 }
 
 impl Node {
@@ -48,6 +52,12 @@ impl Node {
     #[must_use]
     pub const fn id(&self) -> NodeId {
         self.process.node
+    }
+
+    /// Whether it may be given queues to lead.
+    #[must_use]
+    pub const fn is_willing(&self) -> bool {
+        !self.drained && !self.stopping
     }
 
     /// Whether that process of this node is certainly over: a later boot on the

@@ -171,7 +171,9 @@ impl State {
         let plan = self.plan_of(&queue.vhost, &queue.name, queue.durable, queue.exclusive.is_some(), &queue.arguments);
         // Who is live is not asked here: a node that is away for a while gets
         // its copy when it comes back.
-        let candidates = self.candidates(&[]);
+        let mut candidates = self.candidates(&[]);
+        // A drained node keeps the copies that it has.
+        candidates.retain(|c| !self.is_drained(c.node) || queue.target.contains(&c.node));
         let target = retarget(queue, &plan, &candidates);
         let local = self.home(queue, &plan);
         let same = plan == queue.plan && target == queue.target && local == queue.local;

@@ -45,6 +45,8 @@ pub struct Queue {
     pub assignment: Arc<Assignment>,
     /// The last time that it came to be led by who may have lacked something (§6.3).
     pub takeover: Option<Takeover>,
+    /// The in-sync member that its leader is to hand it over to (§6.5).
+    pub handover: Option<NodeId>,
     /// Exchanges with a binding to it.
     pub bound_to: BTreeSet<String>,
     /// The delayed-message exchange that keeps its messages here, if it is not a
@@ -300,8 +302,11 @@ impl State {
         let plan = self.plan_of(&declare.vhost, &declare.name, declare.durable, declare.exclusive, &declare.arguments);
         let primary = plan.group.as_ref().and_then(|group| self.primaries.get(group)).copied();
         let local = primary.unwrap_or(declare.owner.process.node);
-        let target = placement::place(&plan, &self.candidates(&declare.live), local, self.last_queue.0);
-        let live: Vec<Process> = declare.live.iter().filter(|p| self.is_registered(p)).copied().collect();
+        let target = self.first_target(&plan, &declare.live, local);
+        // Of a process that is about to end no copy is waited for.
+        let stays =
+            |process: &&Process| self.nodes.get(&process.node).is_some_and(|n| n.process == **process && !n.stopping);
+        let live: Vec<Process> = declare.live.iter().filter(stays).copied().collect();
         let process = |node: &NodeId| live.iter().chain([&declare.owner.process]).find(|p| p.node == *node).copied();
         // At declare the live replicas are in sync: an empty log is so only now (§1).
         let isr: BTreeSet<Member> = target.iter().filter_map(process).map(|p| p.member()).collect();
@@ -331,6 +336,7 @@ impl State {
             plan,
             takeover: None,
             target,
+            handover: None,
             bound_to: BTreeSet::new(),
             waiting_room_of: waiting_room_of.map(str::to_owned),
         };
@@ -339,6 +345,17 @@ impl State {
         self.queues.insert(id, queue);
         changes.extend([Change::QueueDeclared(id), Change::Queue(id)]);
         Ok(id)
+    }
+
+    /// Where a new queue goes: not to drained nodes, unless the plan cannot do
+    /// without them.
+    fn first_target(&self, plan: &Plan, live: &[Process], local: NodeId) -> Vec<NodeId> {
+        let candidates = self.candidates(live);
+        let anywhere = placement::place(plan, &candidates, local, self.last_queue.0);
+        let willing: Vec<_> = candidates.into_iter().filter(|candidate| !self.is_drained(candidate.node)).collect();
+        let elsewhere = placement::place(plan, &willing, local, self.last_queue.0);
+        let enough = elsewhere.len() >= planned_min(plan, anywhere.len()).max(1) as usize;
+        if enough && plan.placement != Placement::Local { elsewhere } else { anywhere }
     }
 
     /// Removes a queue with its bindings; one that is not there is left so.
@@ -371,7 +388,7 @@ impl State {
             node: node.id(),
             name: &node.name,
             zone: &node.addresses.zone,
-            live: live.contains(&node.process),
+            live: live.contains(&node.process) && node.is_willing(),
             led: self.led_by(node.id()),
             hosted: self.hosted_by(node.id()),
         });

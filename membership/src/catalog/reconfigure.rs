@@ -18,11 +18,11 @@ use super::replication::{Compared, set_isr};
 #[must_use]
 pub fn next_reconfiguration(state: &State, live: &BTreeSet<Process>, most: usize) -> Vec<Command> {
     let queues = state.index.moving.iter().filter_map(|id| Some((*id, state.queues.get(id)?)));
-    let steps = queues.filter_map(|(id, queue)| next_step(id, queue, live));
+    let steps = queues.filter_map(|(id, queue)| next_step(state, id, queue, live));
     steps.chain(state.group_steps(live)).take(most).collect()
 }
 
-fn next_step(id: QueueId, queue: &Queue, live: &BTreeSet<Process>) -> Option<Command> {
+fn next_step(state: &State, id: QueueId, queue: &Queue, live: &BTreeSet<Process>) -> Option<Command> {
     let assignment = &queue.assignment;
     let leader = assignment.leader?;
     if !enough(queue) {
@@ -33,13 +33,11 @@ fn next_step(id: QueueId, queue: &Queue, live: &BTreeSet<Process>) -> Option<Com
     if let Some(node) = mirror {
         return Some(Command::Retire { queue: id, epoch, version, node });
     }
-    let in_sync = |node: &&NodeId| {
-        let mut processes = live.iter().filter(|process| process.node == **node);
-        processes.any(|process| assignment.isr.contains(&process.member()))
-    };
-    let to = queue.target.iter().find(in_sync).copied()?;
-    let live = live.iter().copied().collect();
-    Some(Command::Handover { queue: id, epoch, version, to: Some(to), live, released: false })
+    if queue.handover.is_some() {
+        return None;
+    }
+    let to = state.successor(queue, live)?;
+    Some(Command::PlanHandovers { moves: vec![(id, epoch, to)] })
 }
 
 /// Whether the target members in sync could stand alone: as many as the plan's

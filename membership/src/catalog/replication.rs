@@ -60,10 +60,15 @@ impl State {
     ) {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         let before = Amended::from(&*queue);
+        let reign = queue.assignment.epoch;
         let mut assignment = Assignment::clone(&queue.assignment);
         assignment.version = assignment.version.next();
         change(queue, &mut assignment);
         unclean::keep(queue, &mut assignment, &self.primaries, &self.moving);
+        // A plan is of one reign, and only for an in-sync member (§6.5).
+        let (epoch, isr) = (assignment.epoch, &assignment.isr);
+        let stands = |to: &NodeId| epoch == reign && isr.iter().any(|member| member.node == *to);
+        queue.handover = queue.handover.filter(stands);
         queue.assignment = Arc::new(assignment);
         self.index.amend(id, &before, queue);
         changes.push(Change::Queue(id));
@@ -128,7 +133,9 @@ impl State {
         }
         let known = |member: &&Member| assignment.isr.contains(member) || assignment.trailing.contains(member);
         let stranger = isr.iter().chain(trailing).filter(|member| !known(member)).find(|member| {
-            let current = self.nodes.get(&member.node).is_some_and(|node| node.process.member() == **member);
+            // One that is about to end is not waited for again.
+            let stays = |node: &super::Node| node.process.member() == **member && !node.stopping;
+            let current = self.nodes.get(&member.node).is_some_and(stays);
             !current || !assignment.replicas.contains(&member.node)
         });
         stranger.map(|member| format!("node {} is no replica, or has another disk now", member.node))
@@ -176,7 +183,7 @@ impl State {
     }
 
     /// Takes a dead mirror out of one in-sync set; never its last member (§1).
-    fn shrink(&mut self, id: QueueId, gone: Member, changes: &mut Vec<Change>) {
+    pub(super) fn shrink(&mut self, id: QueueId, gone: Member, changes: &mut Vec<Change>) {
         let Some(queue) = self.queues.get(&id) else { return };
         let assignment = &queue.assignment;
         let leads = assignment.leader.is_some_and(|leader| leader.member() == gone);
@@ -209,8 +216,10 @@ impl State {
         let queue = self.queues.get(&id)?;
         let old = &queue.assignment;
         let candidate = |set: &BTreeSet<Member>| {
-            let mut processes = old.replicas.iter().filter_map(|node| electable.get(node));
-            processes.find(|process| set.contains(&process.member())).copied()
+            let processes = old.replicas.iter().filter_map(|node| electable.get(node));
+            let able: Vec<&Process> = processes.filter(|process| set.contains(&process.member())).collect();
+            // One that is not to lead does, rather than nobody (§6.5).
+            able.iter().find(|process| self.is_willing(process.node)).or(able.first()).copied().copied()
         };
         // The queues of a group follow its primary where it is in sync.
         let primary = queue.plan.group.as_ref().and_then(|group| electable.get(self.primaries.get(group)?));
@@ -245,6 +254,7 @@ impl State {
     /// not become a short cut past the other.
     pub(super) fn fence(&self, old: &Assignment, chosen: Option<Process>, released: bool) -> (Option<Process>, bool) {
         if released {
+            // Its word covers those before it.
             return (old.leader.or(old.predecessor), true);
         }
         let holds = |process: &Process| {
@@ -271,7 +281,8 @@ impl State {
         changes: &mut Vec<Change>,
     ) -> Result<Outcome, Refusal> {
         let assignment = &self.compared(id, compared)?.assignment;
-        let unwilling: Vec<NodeId> = assignment.leader.iter().map(|leader| leader.node).collect();
+        let mut unwilling: Vec<NodeId> = assignment.leader.iter().map(|leader| leader.node).collect();
+        unwilling.extend(self.nodes().filter(|node| !node.is_willing()).map(super::Node::id));
         let mut electable = self.electable(live, &unwilling);
         // Planned: only to an in-sync member (§6.5), and to the one named.
         electable.retain(|node, process| assignment.isr.contains(&process.member()) && to.is_none_or(|to| to == *node));

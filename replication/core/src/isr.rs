@@ -1,12 +1,12 @@
 //! The in-sync set: who is in it, who is proposed, and when (§4.3, §4.4).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::mutation::{self, Mutation};
 use crate::settings::Settings;
 use crate::step::Action;
-use crate::types::{Assignment, Index, Member, Moment};
+use crate::types::{Assignment, Index, Member, Moment, Process};
 
 /// A change asked of the catalog and not seen ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +42,12 @@ pub(crate) struct InSync {
     joining: Option<(Member, Moment)>,
     /// No other joins before this moment.
     rest_until: Moment,
+    /// The set as last applied.
+    members: BTreeSet<Member>,
+    /// Processes that were taken out of the set by others than this leader, and
+    /// until when it does not ask for them: they may be about to end, and commits
+    /// would wait for them until the catalog had refused (§4.3).
+    dismissed: BTreeMap<Process, Moment>,
 }
 
 impl InSync {
@@ -66,7 +72,20 @@ impl InSync {
 
     /// §4.3 †: a proposal ends only when a state with a higher (epoch, version)
     /// than the one that it compares with is applied.
-    pub(crate) fn on_assigned(&mut self, assignment: &Assignment) {
+    pub(crate) fn on_assigned(
+        &mut self,
+        assignment: &Assignment,
+        process: impl Fn(Member) -> Option<Process>,
+        settings: &Settings,
+        now: Moment,
+    ) {
+        for member in self.members.difference(&assignment.isr) {
+            let asked = self.proposal.as_ref().is_some_and(|proposal| !proposal.isr.contains(member));
+            if let Some(process) = process(*member).filter(|_| !asked) {
+                self.dismissed.insert(process, now.plus_micros(settings.mirror_timeout / 2));
+            }
+        }
+        self.members.clone_from(&assignment.isr);
         let ended = self.proposal.as_ref().is_some_and(|proposal| {
             (assignment.epoch, assignment.version) > (proposal.from.epoch, proposal.from.version)
         });
@@ -77,6 +96,16 @@ impl InSync {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.proposal.is_none() && self.joining.is_none()
+    }
+
+    /// Whether it has to hear of the time.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_idle() && self.dismissed.is_empty()
+    }
+
+    /// Whether this process is not asked for yet.
+    pub(crate) fn is_dismissed(&self, process: Option<Process>) -> bool {
+        process.is_some_and(|process| self.dismissed.contains_key(&process))
     }
 
     /// Whether commits wait for this member before it is in sync.
@@ -114,6 +143,7 @@ impl InSync {
             proposal.sent = now;
             out.push(proposal.action());
         }
+        self.dismissed.retain(|_, until| *until > now);
         if self.joining.is_some_and(|(_, until)| now >= until) {
             self.joining = None;
             self.rest_until = now.plus_micros(settings.mirror_timeout);

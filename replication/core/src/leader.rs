@@ -112,6 +112,7 @@ impl Leader {
             trail: Trail::default(),
         };
         out.push(Action::Leading);
+        leader.follow(own, now);
         leader.adopt(own, now, out);
         // The one that was elected so may have ended before it said so in its log.
         let said = own.log.last_unclean().epoch;
@@ -127,12 +128,22 @@ impl Leader {
 
     /// The applied catalog has a newer state within this epoch.
     pub(crate) fn on_assigned(&mut self, own: &mut Own, now: Moment, out: &mut Vec<Action>) {
-        if let Some(assignment) = own.assignment.as_deref() {
-            self.in_sync.on_assigned(assignment);
-        }
+        self.follow(own, now);
         self.adopt(own, now, out);
         self.commit(own, now, out);
         self.review(own, now, out);
+    }
+
+    /// The in-sync set is what the applied catalog says, whoever asked for it.
+    fn follow(&mut self, own: &Own, now: Moment) {
+        if let Some(assignment) = own.assignment.as_deref() {
+            let mirrors = &self.mirrors;
+            let process = |member: Member| {
+                let speaks = mirrors.get(&member.node).and_then(|mirror| mirror.process);
+                speaks.filter(|process| process.member() == member)
+            };
+            self.in_sync.on_assigned(assignment, process, &own.settings, now);
+        }
     }
 
     /// Mirrors are all replicas and all members of the in-sync set but this one.
@@ -479,7 +490,11 @@ impl Leader {
             let stuck = behind.min(now.micros_since(mirror.advanced)) >= timeout;
             wanted.trailing.retain(|m| !gone(m) && (m.node != mirror.node || !stuck));
             let Some(member) = member else { continue };
-            if !mirror.linked || assignment.isr.contains(&member) || !assignment.replicas.contains(&mirror.node) {
+            let dismissed = self.in_sync.is_dismissed(mirror.process);
+            if dismissed || !mirror.linked || assignment.isr.contains(&member) {
+                continue;
+            }
+            if !assignment.replicas.contains(&mirror.node) {
                 continue;
             }
             let takeover = if mutation::on(Mutation::JoinBelowTakeover) { Index(0) } else { self.takeover };
@@ -524,7 +539,7 @@ impl Leader {
         let (last, commit) = (own.log.last().index, own.ledger.applied().index);
         own.disk.is_idle()
             && self.draft.is_empty()
-            && self.in_sync.is_idle()
+            && self.in_sync.is_quiet()
             && self.mirrors.values().all(|mirror| mirror.is_quiet(last, commit))
     }
 

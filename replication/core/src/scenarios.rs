@@ -202,6 +202,19 @@ fn commits_wait_for_a_mirror_as_soon_as_it_is_proposed() {
     assert_eq!(committed(&leader.durable(B, 1, 2)).len(), 1);
 }
 
+/// §6.5: a member that others took out may be about to end, and commits would
+/// wait for it from the moment it is proposed again.
+#[test]
+fn a_member_that_others_took_out_is_not_asked_for_at_once() {
+    let mut leader = Bench::leader(&[A, B], 1);
+    leader.durable(B, 1, 1);
+    assert_eq!(proposed(&leader.step(assigned(1, 2, process(A), &[A], 1))).len(), 0);
+    assert_eq!(proposed(&leader.durable(B, 1, 1)).len(), 0);
+    let half = Settings::default().mirror_timeout / 2;
+    assert_eq!(proposed(&leader.pass(half - 1)).len(), 0);
+    assert_eq!(proposed(&leader.pass(1)), [[A, B]]);
+}
+
 /// §4.3 †: only a higher (epoch, version) ends a proposal; it is repeated until then.
 #[test]
 fn a_proposal_is_repeated_until_a_higher_version_is_applied() {

@@ -48,7 +48,7 @@ impl Default for Settings {
             entry_bytes: 4 << 20,
             settle_delay: 5_000,
             mirror_timeout: 2_000_000,
-            link_timeout: 500_000,
+            link_timeout: 200_000,
             disk_stall_timeout: 5_000_000,
             proposal_retry: 200_000,
             resend: 500_000,

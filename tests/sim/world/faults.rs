@@ -4,7 +4,7 @@
 use warren_membership::catalog::Command;
 use warren_replication::types::{Boot, Incarnation, NodeId, QueueId};
 
-use super::{Event, MS, World};
+use super::{Event, MS, Mutation, World};
 use crate::disk::Disk;
 use crate::rng::Rng;
 
@@ -182,6 +182,13 @@ impl World {
         if let Some(command) = self.catalog.any_handover(&live, &mut self.rng) {
             self.commit(&command);
         }
+        if self.mutation == Some(Mutation::ReleasedUnasked) {
+            for (queue, to) in self.catalog.planned().collect::<Vec<_>>() {
+                let Some(now) = self.catalog.queues.get(&queue) else { continue };
+                let (epoch, version, live) = (now.epoch, now.version, live.iter().copied().collect());
+                self.commit(&Command::Handover { queue, epoch, version, to: Some(to), live, released: true });
+            }
+        }
     }
 
     pub(super) fn end_of_faults(&mut self) {
@@ -193,6 +200,13 @@ impl World {
             it.slow_disk_until = 0;
             it.slow_catalog_until = 0;
             it.suspects.clear();
+        }
+        for command in self.catalog.undrain() {
+            self.commit(&command);
+        }
+        // A process that has said that it stops does.
+        for node in self.catalog.stopping() {
+            self.crash(node.0 as usize - 1);
         }
         self.catalog_changed();
         self.drainers();

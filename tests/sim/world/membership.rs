@@ -214,6 +214,9 @@ impl World {
         for command in self.catalog.decide(&live) {
             self.commit(&command);
         }
+        if !self.calm && self.rng.percent(10) {
+            self.hand_over();
+        }
     }
 
     /// What the catalog refuses, it refuses; who asked finds out by what is applied.
@@ -241,6 +244,22 @@ impl World {
                 self.commit(&Command::Resign { queue, epoch, version, live, released: false });
             }
             Wish::Offer { .. } => self.oracle.fail(|| format!("{queue:?} has no plan that may lose anything")),
+            Wish::HandOver { from, to } => {
+                let live = up.live.iter().copied().collect();
+                let now = self.catalog.queues.get(&queue).filter(|now| now.epoch == from.epoch);
+                let late = now.filter(|_| self.mutation == Some(Mutation::LateHandover));
+                let (epoch, version) = (from.epoch, late.map_or(from.version, |now| now.version));
+                self.commit(&Command::Handover { queue, epoch, version, to: Some(to), live, released: true });
+                self.handovers += u64::from(self.catalog.queues.get(&queue).is_some_and(|now| now.epoch > from.epoch));
+                // What is asked for may reach the catalog again, and late.
+                if self.rng.percent(20) {
+                    let delay = self.rng.between(MS, 60 * MS);
+                    self.at(delay, node, Event::Wish { queue, wish: Wish::HandOver { from, to } });
+                }
+            }
+            Wish::KeepLeading(from) => {
+                self.commit(&Command::KeepLeading { queue, epoch: from.epoch, version: from.version });
+            }
             Wish::DeleteUnused(_) => self.oracle.fail(|| format!("{queue:?} is not of the kind that deletes itself")),
         }
     }

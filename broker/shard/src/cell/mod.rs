@@ -18,6 +18,7 @@ use warren_replication::types::{Assignment, Boot, Epoch, NodeId, Offset, Process
 
 use crate::bodies::Budget;
 use crate::entry::Entry;
+use crate::handover::{Asks, Handover};
 use crate::leader::{Leader, Log};
 use crate::step::{Effects, Local, QueueInfo, Transfers};
 use crate::stream::Stream;
@@ -56,6 +57,8 @@ pub(crate) struct Cell {
     leader: Option<Box<Leader>>,
     /// The leader's side if the queue is a stream; then `leader` is none.
     stream: Option<Box<Stream>>,
+    /// As its leader: it is to be led by another node (§6.5).
+    handover: Option<Handover>,
     entry: Option<Box<Entry>>,
     /// The reign that this node has claimed with, over the present link.
     attached: Option<(Epoch, Process)>,
@@ -82,6 +85,7 @@ impl Cell {
             lives: 0,
             leader: None,
             stream: None,
+            handover: None,
             entry: None,
             attached: None,
             parked: VecDeque::new(),
@@ -160,6 +164,7 @@ impl Cell {
             || self.stream.as_ref().is_some_and(|stream| stream.wants_ticks())
             || self.entry.as_ref().is_some_and(|entry| entry.is_waiting())
             || !self.parked.is_empty()
+            || self.handover.is_some()
     }
 
     /// Nothing of an older epoch, or from before a break of the link, is handed
@@ -182,7 +187,7 @@ impl Cell {
 
     /// The applied catalog has this of the queue now.
     pub(crate) fn assigned(&mut self, info: QueueInfo, turn: &mut Turn<'_>) {
-        let QueueInfo { assignment, auto_delete, rules, .. } = info;
+        let QueueInfo { assignment, handover, auto_delete, rules, .. } = info;
         self.auto_delete = auto_delete;
         self.rules = rules;
         let before = self.assignment.replace(Arc::clone(&assignment));
@@ -212,6 +217,7 @@ impl Cell {
         if let Some(stream) = &mut self.stream {
             stream.adopt(&self.rules);
         }
+        self.plan_handover(handover, turn);
         // §6.6: only the applied catalog makes a node drop its copy, and only if
         // that is not history: a leader may have taken the node in again since,
         // and count what it was told of this very copy.
@@ -225,7 +231,44 @@ impl Cell {
         }
     }
 
+    /// What the catalog says of a handover. The end of a plan in the same reign
+    /// comes with a version above all that this leader has asked for: it may hand
+    /// out again (§6.5).
+    fn plan_handover(&mut self, to: Option<NodeId>, turn: &Turn<'_>) {
+        let leads = self.assignment.as_ref().is_some_and(|assignment| self.leads(assignment.epoch));
+        let last = self.copy.as_ref().map(|copy| copy.replica.last().index);
+        match (to, &mut self.handover) {
+            (Some(to), Some(handover)) if leads && handover.to() == to => handover.amended(),
+            (Some(to), _) if leads => {
+                self.handover = Some(Handover::new(to, last.unwrap_or_default(), turn.world.now));
+            }
+            _ => self.handover = None,
+        }
+        if let Some(leader) = &mut self.leader {
+            leader.released = self.handover.as_ref().is_some_and(Handover::released);
+        }
+    }
+
+    /// A handover goes on, if there is one. What this turn has gathered to hand
+    /// out leaves before the catalog is asked.
+    fn hand_over(&mut self, turn: &mut Turn<'_>) {
+        let (Some(handover), Some(copy), Some(assignment)) = (&mut self.handover, &self.copy, &self.assignment) else {
+            return;
+        };
+        let free = self.leader.as_mut().is_none_or(|leader| leader.is_alone(&turn.world));
+        let wish = match handover.step(turn.world.now, free, &copy.replica, turn.world.settings) {
+            Some(Asks::Election(to)) => Wish::HandOver { from: Arc::clone(assignment), to },
+            Some(Asks::ToGoOn) => Wish::KeepLeading(Arc::clone(assignment)),
+            None => return,
+        };
+        if let Some(leader) = &mut self.leader {
+            leader.released = handover.released();
+        }
+        turn.effects.wishes.push((self.queue, wish));
+    }
+
     fn end_reign(&mut self, turn: &mut Turn<'_>) {
+        self.handover = None;
         if let Some(leader) = self.leader.take()
             && leader.end(turn.budget)
         {
@@ -446,6 +489,7 @@ impl Cell {
                 break;
             }
         }
+        self.hand_over(turn);
         if let Some(entry) = &mut self.entry {
             entry.trim(turn.world.settings);
         }
@@ -460,17 +504,27 @@ impl Cell {
             turn.effects.leased |= needs_lease(&word) && !mutation::on(Mutation::HandOutUnleased);
             self.entry_word_now(word, turn);
         }
-        let (queue, effects) = (self.queue, &mut *turn.effects);
+        let (queue, me, effects) = (self.queue, turn.world.me, &mut *turn.effects);
+        let mut here = Vec::new();
         let mut say = |epoch, to, word| {
-            effects.leased = true;
-            effects.words.push((to, queue, QueueWord::ToEntry(epoch, word)));
+            if to == me.node {
+                here.push((epoch, word));
+            } else {
+                effects.leased = true;
+                effects.words.push((to, queue, QueueWord::ToEntry(epoch, word)));
+            }
         };
-        if let Some(leader) = &mut self.leader {
+        if let Some(leader) = self.leader.as_mut().filter(|leader| !leader.released) {
             let epoch = leader.epoch;
             leader.release(|to, word| say(epoch, to, word));
         } else if let Some(stream) = &mut self.stream {
             let epoch = stream.epoch;
             stream.release(|to, word| say(epoch, to, word));
+        }
+        for (epoch, word) in here {
+            if self.attached == Some((epoch, me)) {
+                self.entry_word(word, turn);
+            }
         }
     }
 

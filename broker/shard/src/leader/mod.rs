@@ -57,6 +57,8 @@ pub(crate) struct Leader {
     assignment: Arc<Assignment>,
     rules: Arc<Rules>,
     takeover: Takeover,
+    /// It gave its lease for the queue up (§6.5).
+    pub(crate) released: bool,
     /// Made when the inherited log is committed.
     queue: Option<Queue<ConsumerKey>>,
     intake: Intake,
@@ -106,6 +108,7 @@ impl Leader {
             intake: Intake::new(Arc::clone(&rules)),
             rules,
             takeover,
+            released: false,
             queue: None,
             gate: Gate::default(),
             supply: Supply::default(),
@@ -143,6 +146,8 @@ impl Leader {
             Some(Waits::Log)
         } else if !self.takeover.predecessor_over(world.now) {
             Some(Waits::Predecessor)
+        } else if self.released {
+            Some(Waits::Successor)
         } else if !world.leased() {
             Some(Waits::Lease)
         } else if queue.is_some_and(|queue| !queue.is_open()) {
@@ -150,6 +155,11 @@ impl Leader {
         } else {
             None
         }
+    }
+
+    /// Whether nobody who led before can still hand anything out.
+    pub(crate) fn is_alone(&mut self, world: &World<'_>) -> bool {
+        self.takeover.predecessor_over(world.now)
     }
 
     /// Whether anything here goes on as time passes.

@@ -8,13 +8,13 @@ use rustix::process::Signal;
 
 use super::host;
 use super::network::{self, Network};
-use crate::cli::client::{Client, Target};
+use crate::cli::client::{Client, Target, encode};
 use crate::cli::cluster::layout::{Layout, Node, Wanted};
 use crate::cli::cluster::process;
 use crate::cli::{CliError, output};
 use crate::client::Uri;
 use crate::drill::{Cluster, Fault, Plan, Step};
-use crate::management::model::{ClusterView, QueueRow};
+use crate::management::model::{ClusterView, DrainView, MoveRow, QueueRow};
 
 /// How many nodes a drill's own cluster has.
 const NODES: usize = 3;
@@ -181,9 +181,27 @@ impl Local {
         Client::impatient(&target, IMPATIENCE)
     }
 
+    fn drain(&self, name: &str) -> Result<(), String> {
+        let client = self.client(self.node(name)?);
+        let mut view: DrainView = client.put(&drain_path(name), &()).map_err(|error| error.to_string())?;
+        let deadline = Instant::now() + PATIENCE;
+        while view.moving + view.waiting > 0 {
+            if Instant::now() > deadline {
+                return Err(format!("{name} still leads queues after {} s", PATIENCE.as_secs()));
+            }
+            std::thread::sleep(GLANCE);
+            view = client.get(&drain_path(name), &[]).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
     fn view(&self, node: &str) -> Result<ClusterView, String> {
         self.client(self.node(node)?).get("/api/nodes", &[]).map_err(|error| error.to_string())
     }
+}
+
+fn drain_path(node: &str) -> String {
+    format!("/api/nodes/{}/drain", encode(node))
 }
 
 impl Drop for Local {
@@ -237,6 +255,16 @@ impl Cluster for Local {
             Fault::Slow(node, delay, loss) => {
                 let node = self.place(node)?;
                 self.network()?.slow(node, *delay, *loss)
+            }
+            Fault::Drain(node) => self.drain(node),
+            Fault::Undrain(node) => {
+                let undrained: Result<DrainView, _> = self.client(self.node(node)?).delete(&drain_path(node), &[]);
+                undrained.map(drop).map_err(|error| error.to_string())
+            }
+            Fault::Rebalance => {
+                let first = self.layout.nodes.first().ok_or("the cluster has no nodes")?;
+                let moves: Result<Vec<MoveRow>, _> = self.client(first).post("/api/queues/rebalance", &());
+                moves.map(drop).map_err(|error| error.to_string())
             }
             Fault::Jump(_) => Err("a wall clock is the whole machine's".to_owned()),
         }

@@ -48,6 +48,7 @@ fn steps(world: &mut World, of: &[u64]) {
     for command in next_reconfiguration(&world.state, &live, 100) {
         world.ok(command);
     }
+    world.hand_over(of);
 }
 
 #[test]
@@ -121,6 +122,8 @@ fn a_primary_is_moved_by_hand_to_a_node_that_has_everything() {
     assert!(world.refused(to(3, &[1, 2, 3])).contains("in sync in 2 of 3"));
     world.change_isr(queues[2], &[2, 3]).unwrap();
     world.ok(to(3, &[1, 2, 3]));
+    assert_eq!((primary(&world), leaders(&world, &queues)), (3, vec![2, 2, 2]), "each leader goes when it can");
+    world.hand_over(&[1, 2, 3]);
     assert_eq!((primary(&world), leaders(&world, &queues)), (3, vec![3, 3, 3]));
 }
 

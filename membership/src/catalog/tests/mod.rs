@@ -2,6 +2,7 @@
 
 mod deduplication;
 mod groups;
+mod handover;
 mod nodes;
 mod parameters;
 mod policies;
@@ -151,6 +152,17 @@ impl World {
     pub(super) fn change_isr(&mut self, id: QueueId, nodes: &[u64]) -> Result<Outcome, Refusal> {
         let (epoch, version) = (self.of_queue(id).epoch, self.of_queue(id).version);
         self.apply(Command::ChangeIsr { queue: id, epoch, version, isr: members(nodes), trailing: BTreeSet::new() })
+    }
+
+    /// All leaders that are to hand over do.
+    pub(super) fn hand_over(&mut self, of: &[u64]) {
+        let planned: Vec<_> =
+            self.state.queues().filter(|(_, queue)| queue.handover.is_some()).map(|(id, _)| id).collect();
+        for id in planned {
+            let (assignment, to) = (self.of_queue(id).clone(), self.queue(id).handover);
+            let (epoch, version) = (assignment.epoch, assignment.version);
+            self.ok(Command::Handover { queue: id, epoch, version, to, live: live(of), released: true });
+        }
     }
 
     pub(super) fn elect(&mut self, dead: &[Process], live: &[Process]) -> Outcome {

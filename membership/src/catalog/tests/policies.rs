@@ -14,10 +14,12 @@ fn step(world: &mut World, of: &[u64]) -> Vec<String> {
     let steps = next_reconfiguration(&world.state, &live(of).into_iter().collect(), 100);
     let said = |command: &Command| match command {
         Command::Retire { node, .. } => format!("retire {node}"),
-        Command::Handover { to: Some(to), .. } => format!("hand over to {to}"),
+        Command::PlanHandovers { moves } => format!("hand over to {}", moves[0].2),
         other => panic!("{other:?}"),
     };
-    steps.into_iter().map(|command| (said(&command), world.ok(command)).0).collect()
+    let said = steps.into_iter().map(|command| (said(&command), world.ok(command)).0).collect();
+    world.hand_over(of);
+    said
 }
 
 #[test]

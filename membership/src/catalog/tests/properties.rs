@@ -24,6 +24,9 @@ enum Step {
     Policies { kind: u8, min: u8 },
     Reconfigure,
     Drop { node: u8, process: bool },
+    Plan { queue: u8, to: u8 },
+    Drain { node: u8, drained: bool },
+    Stop { node: u8, depart: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -45,6 +48,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..6, 0u8..4).prop_map(|(kind, min)| Step::Policies { kind, min }),
         2 => Just(Step::Reconfigure),
         1 => (1u8..6, any::<bool>()).prop_map(|(node, process)| Step::Drop { node, process }),
+        2 => (small(), 1u8..6).prop_map(|(queue, to)| Step::Plan { queue, to }),
+        1 => (1u8..6, any::<bool>()).prop_map(|(node, drained)| Step::Drain { node, drained }),
+        1 => (1u8..6, any::<bool>()).prop_map(|(node, depart)| Step::Stop { node, depart }),
     ]
 }
 
@@ -160,6 +166,13 @@ impl Observed {
                 let policies = if kind == 5 { vec![] } else { vec![policy("p", "q[012]", 0, replicas, min)] };
                 vec![Command::ApplyPolicies { revision: self.revision, policies }]
             }
+            Step::Plan { queue, to } => {
+                let Some((queue, found)) = self.pick(queue) else { return vec![] };
+                vec![Command::PlanHandovers { moves: vec![(queue, found.assignment.epoch, node(to))] }]
+            }
+            Step::Drain { node: n, drained } => vec![Command::Drain { node: node(n), drained }],
+            Step::Stop { node: n, depart: true } => vec![Command::Depart { process: current(n) }],
+            Step::Stop { node: n, .. } => vec![Command::Stop { process: current(n) }],
             Step::Reconfigure => next_reconfiguration(&self.state, &self.processes(u8::MAX).into_iter().collect(), 9),
             Step::Drop { node, process: true } => vec![Command::DropProcess { process: current(node) }],
             Step::Drop { node, .. } => {
@@ -191,6 +204,11 @@ impl Observed {
         }
         for (id, queue) in self.state.queues() {
             let assignment = &queue.assignment;
+            if let Some(to) = queue.handover {
+                let leads = assignment.leader.is_some_and(|leader| leader.node != to);
+                let in_sync = assignment.isr.iter().any(|member| member.node == to);
+                assert!(leads && in_sync && self.state.is_willing(to), "{id} goes to {to}: {assignment:?}");
+            }
             if before.queue(id).is_none() {
                 assert!(id >= before.next_queue() && told(id));
                 self.whole.insert(id, assignment.isr.clone());
