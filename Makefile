@@ -19,6 +19,7 @@ MESSAGES ?= 20000
 TIME ?= 20s
 BOUND ?= large
 DRILLS ?= all
+QUEUES ?= 2000
 
 .PHONY: help
 help: ## List the targets
@@ -106,9 +107,19 @@ drill: build ## A few faults under load, on three nodes each, with every message
 drills: build ## All drills that this machine allows, and a page of plots (DRILLS=all)
 	"$(WARREN)" drill $(DRILLS) --html drills.html
 
+.PHONY: many-queues
+many-queues: build ## Kill the node that leads very many queues, and time each (QUEUES=2000)
+	@deploy/prerequisites.sh python
+	WARREN="$(WARREN)" "$$(tests/pika/python.sh)" tests/pika/many_queues.py --queues $(QUEUES)
+
 .PHONY: bench
 bench: build ## Measure throughput and latency of a cluster on this machine
 	tests/bench.sh "$(WARREN)"
+
+.PHONY: drills-versus
+drills-versus: build ## Kill and freeze leaders of Warren and RabbitMQ side by side (installs rabbitmq-server)
+	@deploy/prerequisites.sh python
+	tests/versus/failover.sh "$(WARREN)"
 
 .PHONY: versus
 versus: build ## Measure Warren and RabbitMQ side by side (installs rabbitmq-server)

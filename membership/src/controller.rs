@@ -11,8 +11,11 @@ use openraft::ChangeMembers;
 use tokio::time::Instant;
 use warren_replication::types::{NodeId, Process, QueueId};
 
-use crate::catalog::{Command, State, next_handovers, next_reconfiguration, unclean_elections};
+use crate::catalog::{
+    Command, State, next_handovers, next_moves_within_reach, next_reconfiguration, unclean_elections,
+};
 use crate::core::Core;
+use crate::gossip::Gossip;
 use crate::office::Denied;
 
 /// How often the controller looks without being asked to, and how long it waits
@@ -26,6 +29,8 @@ const STEPS: usize = 256;
 /// Queues of one node that are handed over at the same time: each takes its
 /// successor a moment, and none should wait for many others.
 const HANDOVERS: usize = 64;
+/// Live nodes without a link between them for so long are apart.
+const APART: Duration = Duration::from_secs(2);
 /// A learner that lacks fewer entries than this may vote.
 const CAUGHT_UP: u64 = 64;
 
@@ -43,6 +48,8 @@ pub struct View {
     pub down: BTreeMap<QueueId, u64>,
     /// Milliseconds since 1970.
     pub time: u64,
+    /// Pairs of live nodes that have had no link for a while, both ways round.
+    pub apart: BTreeSet<(NodeId, NodeId)>,
 }
 
 /// What is to be proposed. Pure: the node and the simulator decide by it.
@@ -65,6 +72,7 @@ pub fn decide(state: &State, view: &View) -> Vec<Command> {
     let waited = |id| view.down.get(&id).copied().unwrap_or(0);
     commands.extend(unclean_elections(state, &view.live, waited, view.time));
     commands.extend(next_handovers(state, &view.live, HANDOVERS));
+    commands.extend(next_moves_within_reach(state, &view.live, &view.apart, HANDOVERS));
     commands
 }
 
@@ -75,6 +83,8 @@ struct Office {
     dropped: BTreeSet<Process>,
     /// Queues without a leader, and since when as far as this one knows.
     down: BTreeMap<QueueId, Instant>,
+    /// Since when pairs of live nodes have no link.
+    apart: BTreeMap<(NodeId, NodeId), Instant>,
 }
 
 /// Watches, decides, proposes; as long as membership runs.
@@ -97,7 +107,13 @@ pub(crate) async fn run(core: Arc<Core>) {
             (Some(term), Some(held)) if held.term == term => {}
             (Some(term), _) => {
                 tracing::info!(term, "this node leads the catalog");
-                office = Some(Office { term, since: Instant::now(), dropped: BTreeSet::new(), down: BTreeMap::new() });
+                office = Some(Office {
+                    term,
+                    since: Instant::now(),
+                    dropped: BTreeSet::new(),
+                    down: BTreeMap::new(),
+                    apart: BTreeMap::new(),
+                });
             }
         }
         let mut round = ROUND;
@@ -147,6 +163,7 @@ fn look(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) -> View
     let convicted = core.liveness.convicted();
     let live: BTreeSet<Process> =
         core.liveness.live_list().into_iter().filter(|process| !convicted.contains(process)).collect();
+    let apart = apart(core, office, &live);
     let state = core.catalog.state();
     let absent = state.nodes().map(|node| node.process).filter(|process| !live.contains(process));
     // One full detector interval after taking office whoever was not heard is
@@ -169,7 +186,21 @@ fn look(core: &Core, office: &mut Office, witnessed: &BTreeSet<Process>) -> View
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let down = office.down.iter().map(|(id, since)| (*id, millis(since.elapsed()))).collect();
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
-    View { live, dead, departed, down, time }
+    View { live, dead, departed, down, time, apart }
+}
+
+/// Pairs of live nodes that say that they have had no link for a while.
+fn apart(core: &Core, office: &mut Office, live: &BTreeSet<Process>) -> BTreeSet<(NodeId, NodeId)> {
+    let roster = core.gossip().map(Gossip::roster).map(|roster| roster.borrow().clone()).unwrap_or_default();
+    let linked = |a: &Process, b: &Process| roster.get(a).is_none_or(|seen| seen.links.contains(&b.node));
+    let pairs = live.iter().flat_map(|a| live.iter().map(move |b| (a, b))).filter(|(a, b)| a.node != b.node);
+    let now: BTreeSet<(NodeId, NodeId)> =
+        pairs.filter(|(a, b)| !linked(a, b) || !linked(b, a)).map(|(a, b)| (a.node, b.node)).collect();
+    office.apart.retain(|pair, _| now.contains(pair));
+    for pair in now {
+        office.apart.entry(pair).or_insert_with(Instant::now);
+    }
+    office.apart.iter().filter(|(_, since)| since.elapsed() >= APART).map(|(pair, _)| *pair).collect()
 }
 
 /// How many of so many members vote: all up to three, then the largest odd

@@ -1,5 +1,6 @@
 //! What the parts of a node's membership share.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) proposals: mpsc::Sender<Proposal>,
     pub(crate) writes: mpsc::Sender<Write>,
+    /// The nodes that this one has a link to.
+    pub(crate) links: Mutex<BTreeSet<NodeId>>,
     /// Held by whoever changes who belongs to Raft.
     pub(crate) belonging: tokio::sync::Mutex<()>,
     raft: OnceLock<Raft>,
@@ -75,6 +78,7 @@ impl Core {
             stopping: watch::channel(false).0,
             proposals,
             writes,
+            links: Mutex::default(),
             belonging: tokio::sync::Mutex::default(),
             raft: OnceLock::new(),
             gossip: OnceLock::new(),

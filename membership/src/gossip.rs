@@ -5,7 +5,7 @@
 //! cluster that it belongs to; load, usage and alarms have their own, for they
 //! change often. Queue lists are never gossiped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,6 +25,7 @@ const RECORD: &str = "node";
 const LOAD: &str = "load";
 const ALARMS: &str = "alarms";
 const USAGE: &str = "usage";
+const LINKS: &str = "links";
 
 /// What a node is remembered for after its death; longer than a partition.
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -99,6 +100,8 @@ pub(crate) struct Seen {
     pub(crate) load: Load,
     pub(crate) alarms: Vec<String>,
     pub(crate) usage: Usage,
+    /// The nodes that it has a link to.
+    pub(crate) links: BTreeSet<NodeId>,
 }
 
 /// The processes that gossip holds for live, this one always among them. There
@@ -143,6 +146,7 @@ impl Gossip {
             load: Load::default(),
             alarms: Vec::new(),
             usage: Usage::default(),
+            links: BTreeSet::new(),
         };
         let (sender, roster) = watch::channel(Arc::new(Roster::from([(own.record.process(), own)])));
         tokio::spawn(follow(live, sender));
@@ -177,6 +181,11 @@ impl Gossip {
     /// Tells the others what this node's clients use of what is limited.
     pub(crate) async fn set_usage(&self, usage: &Usage) {
         self.set(USAGE, to_json(usage)).await;
+    }
+
+    /// Tells the others which nodes this one has a link to.
+    pub(crate) async fn set_links(&self, links: &BTreeSet<NodeId>) {
+        self.set(LINKS, to_json(links)).await;
     }
 
     async fn set(&self, key: &'static str, value: String) {
@@ -231,6 +240,7 @@ fn seen(id: &ChitchatId, state: &NodeState) -> Option<Seen> {
         load: state.get(LOAD).and_then(from_json).unwrap_or_default(),
         alarms: state.get(ALARMS).and_then(from_json).unwrap_or_default(),
         usage: state.get(USAGE).and_then(from_json).unwrap_or_default(),
+        links: state.get(LINKS).and_then(from_json).unwrap_or_default(),
     })
 }
 

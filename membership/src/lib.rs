@@ -272,6 +272,20 @@ impl Membership {
         });
     }
 
+    /// Tells the other nodes which of them this one has a link to: what they cannot
+    /// reach is better led by a node that all of them can (§6.8).
+    pub fn set_links(&self, links: BTreeSet<NodeId>) {
+        let core = self.inner.core.clone();
+        *core.links.lock() = links;
+        self.inner.handle.spawn(async move {
+            if let Some(gossip) = core.gossip() {
+                // Whatever it is by then: two of these may overtake each other.
+                let links = core.links.lock().clone();
+                gossip.set_links(&links).await;
+            }
+        });
+    }
+
     /// What the clients of the other live nodes use of what is limited, as these
     /// last said.
     #[must_use]

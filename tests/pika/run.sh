@@ -1,24 +1,12 @@
 #!/bin/bash
-# Runs the Python tests against clusters of the given program. The virtual
-# environment with pika is made once, in the user's cache folder.
+# Runs the Python tests against clusters of the given program.
 # Usage: run.sh WARREN MESSAGES
 set -euo pipefail
 cd "$(dirname "$0")"
 
 warren=$(realpath "$1")
 messages=$2
-venv=${XDG_CACHE_HOME:-$HOME/.cache}/warren/pika
-
-# Made under another name first: an interrupted one is not taken for whole.
-wanted=$(sha256sum requirements.txt | cut -c1-12)
-if [[ ! -x $venv-$wanted/bin/python3 ]]; then
-    echo "making a Python environment with pika in $venv-$wanted"
-    rm -rf "$venv-$wanted" "$venv-$wanted.new"
-    python3 -m venv "$venv-$wanted.new"
-    "$venv-$wanted.new/bin/python3" -m pip install --quiet --disable-pip-version-check -r requirements.txt
-    mv "$venv-$wanted.new" "$venv-$wanted"
-fi
-python=$venv-$wanted/bin/python3
+python=$(./python.sh)
 
 export WARREN=$warren
 "$python" -m unittest conformance

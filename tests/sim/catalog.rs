@@ -177,11 +177,6 @@ impl Catalog {
         Command::ApplyPolicies { revision: self.state.policies().revision() + 1, policies: vec![policy] }
     }
 
-    /// Whose leader is to hand over, and to whom (§6.5).
-    pub(crate) fn planned(&self) -> impl Iterator<Item = (QueueId, NodeId)> {
-        self.state.queues().filter_map(|(id, queue)| Some((id, queue.handover?)))
-    }
-
     /// Nodes whose process has said that it stops.
     pub(crate) fn stopping(&self) -> Vec<NodeId> {
         self.state.nodes().filter(|node| node.stopping).map(warren_membership::catalog::Node::id).collect()

@@ -90,16 +90,6 @@ fn not_looking_at_the_lease_is_caught() {
 }
 
 #[test]
-fn a_lease_that_is_taken_for_given_up_is_caught() {
-    is_caught(Mutation::ReleasedUnasked);
-}
-
-#[test]
-fn a_handover_that_comes_true_after_its_leader_went_on_is_caught() {
-    is_caught(Mutation::LateHandover);
-}
-
-#[test]
 fn losing_a_word_without_telling_is_caught() {
     is_caught(Mutation::SilentLoss);
 }

@@ -40,10 +40,6 @@ pub(crate) enum Mutation {
     IgnoreLease,
     /// A link loses a word and nobody notices.
     SilentLoss,
-    /// A lease counts as given up though its leader did not say so (§6.5).
-    ReleasedUnasked,
-    /// A leader that goes on can still be replaced by what it asked for before.
-    LateHandover,
 }
 
 #[derive(Debug)]

@@ -114,21 +114,35 @@ pub(super) struct PeerEvents {
     shards: Shards,
     membership: Membership,
     direct: Arc<Direct>,
+    /// The processes that this node has a link to.
+    linked: Mutex<BTreeSet<Process>>,
 }
 
 impl PeerEvents {
     pub(super) fn new(shards: Shards, membership: Membership, direct: Arc<Direct>) -> Self {
-        Self { shards, membership, direct }
+        Self { shards, membership, direct, linked: Mutex::default() }
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut BTreeSet<Process>)) {
+        let mut linked = self.linked.lock();
+        change(&mut linked);
+        self.membership.set_links(linked.iter().map(|process| process.node).collect());
     }
 }
 
 impl LinkEvents for PeerEvents {
     fn up(&self, process: Process, link: LinkHandle) {
+        self.tell(|linked| {
+            linked.insert(process);
+        });
         self.direct.up(process.node, link.clone());
         self.shards.up(process, link);
     }
 
     fn down(&self, process: Process) {
+        self.tell(|linked| {
+            linked.remove(&process);
+        });
         self.direct.down(process.node);
         self.shards.down(process);
         self.membership.suspect(process);

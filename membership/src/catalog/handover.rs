@@ -62,6 +62,33 @@ pub fn next_handovers(state: &State, live: &BTreeSet<Process>, most: usize) -> V
     commands
 }
 
+/// What there is to do where live nodes cannot reach each other although all of
+/// them belong together: clients of a node that the leader cannot reach wait, and
+/// a member that more nodes reach serves them all. Queues of groups stay with
+/// their primary.
+#[must_use]
+pub fn next_moves_within_reach(
+    state: &State,
+    live: &BTreeSet<Process>,
+    apart: &BTreeSet<(NodeId, NodeId)>,
+    most: usize,
+) -> Option<Command> {
+    let missed = |node: NodeId| apart.iter().filter(|(from, _)| *from == node).count();
+    let mut moves = Vec::new();
+    for process in live.iter().filter(|process| missed(process.node) > 0) {
+        let Some(led) = state.index.led.get(process) else { continue };
+        let led = led.iter().filter_map(|id| Some((*id, state.queues.get(id)?)));
+        let (under_way, due): (Vec<_>, Vec<_>) = led.partition(|(_, queue)| queue.handover.is_some());
+        let due = due.into_iter().filter(|(_, queue)| queue.plan.group.is_none()).filter_map(|(id, queue)| {
+            let reached = state.able(queue, live).filter(|to| !apart.contains(&(process.node, *to)));
+            let better = reached.filter(|to| missed(*to) < missed(process.node));
+            Some((id, queue.assignment.epoch, better.min_by_key(|to| missed(*to))?))
+        });
+        moves.extend(due.take(most.saturating_sub(under_way.len())));
+    }
+    (!moves.is_empty()).then_some(Command::PlanHandovers { moves })
+}
+
 /// Who should lead what for leaders to be spread evenly, as far as plans and
 /// in-sync sets let them: queues that are led at random go from the node that
 /// leads most to the one that leads least, the others to the node that their plan

@@ -50,7 +50,7 @@ pub use command::{
     Bind, BindingChange, Change, Command, DeclareExchange, DeclareQueue, DestinationName, Outcome, Owner,
 };
 pub use deduplication::Once;
-pub use handover::{Led, Move, next_handovers, rebalance};
+pub use handover::{Led, Move, next_handovers, next_moves_within_reach, rebalance};
 pub use kinds::{ExchangeKind, HashOn};
 pub use limits::{UserLimits, VhostLimits};
 pub use nodes::{Addresses, Node};

@@ -80,7 +80,7 @@ impl InSync {
         now: Moment,
     ) {
         for member in self.members.difference(&assignment.isr) {
-            let asked = self.proposal.as_ref().is_some_and(|proposal| !proposal.isr.contains(member));
+            let asked = self.proposal.as_ref().is_some_and(|proposal| !proposal.wanted.isr.contains(member));
             if let Some(process) = process(*member).filter(|_| !asked) {
                 self.dismissed.insert(process, now.plus_micros(settings.mirror_timeout / 2));
             }

@@ -4,7 +4,7 @@
 use warren_membership::catalog::Command;
 use warren_replication::types::{Boot, Incarnation, NodeId, QueueId};
 
-use super::{Event, MS, Mutation, World};
+use super::{Event, MS, World};
 use crate::disk::Disk;
 use crate::rng::Rng;
 
@@ -181,13 +181,6 @@ impl World {
         let Some(live) = self.nodes[asked].up.as_ref().map(|up| up.live.clone()) else { return };
         if let Some(command) = self.catalog.any_handover(&live, &mut self.rng) {
             self.commit(&command);
-        }
-        if self.mutation == Some(Mutation::ReleasedUnasked) {
-            for (queue, to) in self.catalog.planned().collect::<Vec<_>>() {
-                let Some(now) = self.catalog.queues.get(&queue) else { continue };
-                let (epoch, version, live) = (now.epoch, now.version, live.iter().copied().collect());
-                self.commit(&Command::Handover { queue, epoch, version, to: Some(to), live, released: true });
-            }
         }
     }
 

@@ -246,9 +246,7 @@ impl World {
             Wish::Offer { .. } => self.oracle.fail(|| format!("{queue:?} has no plan that may lose anything")),
             Wish::HandOver { from, to } => {
                 let live = up.live.iter().copied().collect();
-                let now = self.catalog.queues.get(&queue).filter(|now| now.epoch == from.epoch);
-                let late = now.filter(|_| self.mutation == Some(Mutation::LateHandover));
-                let (epoch, version) = (from.epoch, late.map_or(from.version, |now| now.version));
+                let (epoch, version) = (from.epoch, from.version);
                 self.commit(&Command::Handover { queue, epoch, version, to: Some(to), live, released: true });
                 self.handovers += u64::from(self.catalog.queues.get(&queue).is_some_and(|now| now.epoch > from.epoch));
                 // What is asked for may reach the catalog again, and late.

@@ -7,7 +7,7 @@ use warren_replication::message::QueueWord;
 use warren_replication::step::Action;
 use warren_replication::types::Process;
 
-use super::{Cell, Reader, Turn};
+use super::{Cell, Reader, Turn, needs_lease};
 use crate::leader::Leader;
 use crate::step::{ReadRequest, Transfers, Wish};
 use crate::stream::Stream;
@@ -98,10 +98,15 @@ impl Cell {
         };
         let me = turn.world.me;
         let mut here = Vec::new();
+        let mut kept = Vec::new();
+        let released = self.leader.as_ref().is_some_and(|leader| leader.released);
         let words = &mut turn.effects.words;
         let queue = self.queue;
         let say = |to: Process, word| {
-            if to == me {
+            if released && needs_lease(&word) {
+                // It goes if this leader goes on after all (§6.5).
+                kept.push((to.node, word));
+            } else if to == me {
                 here.push(word);
             } else {
                 words.push((to.node, queue, QueueWord::ToEntry(epoch, word)));
@@ -112,7 +117,10 @@ impl Cell {
             (None, Some(stream)) => stream.flush(&turn.world, say),
             (None, None) => false,
         };
-        turn.effects.leased |= leased;
+        turn.effects.leased |= leased && !released;
+        for (to, word) in kept {
+            self.hold_back(to, word);
+        }
         if self.attached == Some((epoch, me)) {
             for word in here {
                 self.entry_word(word, turn);

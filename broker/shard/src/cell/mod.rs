@@ -20,7 +20,7 @@ use crate::bodies::Budget;
 use crate::entry::Entry;
 use crate::handover::{Asks, Handover};
 use crate::leader::{Leader, Log};
-use crate::step::{Effects, Local, QueueInfo, Transfers};
+use crate::step::{Effects, Local, QueueInfo, Transfers, Wish};
 use crate::stream::Stream;
 use crate::world::World;
 pub(crate) use reads::{Reader, Reads};

@@ -1,9 +1,10 @@
 //! Planned changes of leadership (§6.5).
 
+use warren_replication::plan::Leaders;
 use warren_replication::types::Epoch;
 
 use super::*;
-use crate::catalog::{Led, Move, next_handovers, rebalance};
+use crate::catalog::{Led, Move, next_handovers, next_moves_within_reach, rebalance};
 
 fn set(nodes: &[u64]) -> BTreeSet<Process> {
     live(nodes).into_iter().collect()
@@ -215,6 +216,7 @@ fn a_plan_that_names_its_first_leader_gets_it_back() {
         replicas: named(&["c", "a", "b"]),
         min_in_sync: MinInSync::Majority,
         leaders: Leaders::First,
+        ..Mirror::default()
     }));
     world.ok(Command::ApplyPolicies { revision: 1, policies: vec![first] });
     let id = world.declare(durable("q"));
@@ -224,4 +226,29 @@ fn a_plan_that_names_its_first_leader_gets_it_back() {
     world.change_isr(id, &[1, 2, 3]).unwrap();
     let moves = rebalance(&world.state, &set(&[1, 2, 3]));
     assert_eq!(moves, [Move { queue: id, epoch: Epoch(2), from: NodeId(1), to: NodeId(3) }]);
+}
+
+/// 1 and 2 do not reach each other, 3 reaches both.
+#[test]
+fn queues_go_to_a_member_that_more_nodes_reach() {
+    let (mut world, ids) = queues(6);
+    let apart: BTreeSet<_> = [(1, 2), (2, 1)].map(|(a, b)| (NodeId(a), NodeId(b))).into();
+    let moves = |world: &World, live: &[u64], apart: &BTreeSet<_>| {
+        let planned = match next_moves_within_reach(&world.state, &set(live), apart, 99) {
+            Some(Command::PlanHandovers { moves }) => moves,
+            _ => Vec::new(),
+        };
+        let mut planned: Vec<(QueueId, u64)> = planned.into_iter().map(|(id, _, to)| (id, to.0)).collect();
+        planned.sort_unstable();
+        planned
+    };
+    assert_eq!(moves(&world, &[1, 2, 3], &BTreeSet::new()), []);
+    let planned = moves(&world, &[1, 2, 3], &apart);
+    let by_others: Vec<QueueId> = ids.iter().copied().filter(|id| leaders(&world, &[*id]) != [3]).collect();
+    assert_eq!(planned, by_others.iter().map(|id| (*id, 3)).collect::<Vec<_>>());
+    // All are apart from each other: nobody is any better.
+    let all: BTreeSet<_> = [(1, 2), (2, 1), (1, 3), (3, 1), (2, 3), (3, 2)].map(|(a, b)| (NodeId(a), NodeId(b))).into();
+    assert_eq!(moves(&world, &[1, 2, 3], &all), []);
+    world.change_isr(by_others[0], &[leaders(&world, &by_others)[0]]).unwrap();
+    assert_eq!(moves(&world, &[1, 2, 3], &apart).len(), by_others.len() - 1, "3 is not in sync in one");
 }
