@@ -278,7 +278,7 @@ mod tests {
             ),
             (
                 "[node]\nnmae = \"x\"\n",
-                "FILE:2:1: node.nmae: unknown key, expected one of data, name, pid-file, shards, zone",
+                "FILE:2:1: node.nmae: unknown key, expected one of data, name, pid-file, shards, stop-wait, zone",
             ),
             ("\n[amqq]\nx = 1\n", "FILE:2:2: amqq: unknown key, expected one of alarms, amqp, cluster,"),
             ("[amqp]\nlisten = 5672\n", "FILE:2:1: amqp.listen: invalid type: found"),
