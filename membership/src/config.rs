@@ -45,13 +45,10 @@ pub struct Timing {
     pub lease: Duration,
     /// How often the Raft leader is heard when nothing happens.
     pub heartbeat: Duration,
-    /// The shortest silence after which a node wants to be Raft leader, counted
-    /// from the end of the old leader's Raft lease.
-    pub election_min: Duration,
-    /// The longest such silence. It is also that Raft lease: for so long after
-    /// the leader was heard nobody votes for another. How long a dead leader is
-    /// waited for, therefore; a live one is safe by `silence`.
-    pub election_max: Duration,
+    /// The Raft lease: for so long after the leader was heard nobody votes for
+    /// another. A dead leader is waited for as long; a live one is safe by
+    /// `silence`.
+    pub raft_lease: Duration,
     /// A Raft leader that is live by gossip may be silent for so long before
     /// another node wants to be it: a busy machine is no reason.
     pub silence: Duration,
@@ -73,8 +70,7 @@ impl Default for Timing {
         Self {
             lease: Duration::from_millis(600),
             heartbeat: Duration::from_millis(50),
-            election_min: Duration::from_millis(80),
-            election_max: Duration::from_millis(130),
+            raft_lease: Duration::from_millis(100),
             silence: Duration::from_millis(700),
             gossip: Duration::from_millis(100),
             phi: 20.0,

@@ -3,9 +3,11 @@
 //! * [`catalog`]: what is agreed on, a pure state machine; `raft/` agrees on it.
 //! * [`placement`]: where queues should live, pure.
 //! * `gossip.rs`, `liveness.rs`: who seems alive.
-//! * `lease/`: node leases (§6.7). `controller.rs`: elections (§6).
-//! * `leave.rs`: the way out. `join.rs`: forming, joining, registering. `office.rs`: what the Raft leader
-//!   does for the others; `service.rs` and `peers.rs` carry it over the wire.
+//! * `lease/`: node leases (§6.7). `controller.rs`: elections (§6); `elections.rs`:
+//!   those of the catalog's own leader.
+//! * `join.rs`: forming, joining, registering. `leave.rs`: the way out. `office.rs`:
+//!   what the Raft leader does for the others; `service.rs` and `peers.rs` carry it
+//!   over the wire.
 //! * `propose.rs`: a command's way to the leader, in batches.
 //!
 //! All of it runs on a small runtime of its own and on one address of its own
@@ -19,6 +21,7 @@ pub mod placement;
 
 mod controller;
 mod core;
+mod elections;
 mod gossip;
 mod join;
 mod lease;

@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -30,14 +29,6 @@ const PROBES: [Duration; 4] =
 const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
 /// How often old suspicions are looked through.
 const SWEEP: Duration = Duration::from_millis(200);
-/// How much later each further voter stands for Raft leader, so that they do
-/// not split the votes.
-const STAGGER: Duration = Duration::from_millis(60);
-
-/// How much later than here another voter may have heard the last of the Raft
-/// leader: it votes for nobody before its own Raft lease is over.
-const MARGIN: Duration = Duration::from_millis(10);
-
 /// What this node thinks of the others' processes.
 pub(crate) struct Liveness {
     me: Process,
@@ -50,7 +41,6 @@ pub(crate) struct Liveness {
     poke: Notify,
     /// For the controller: a verdict may have changed.
     verdicts: watch::Sender<()>,
-    hastening: AtomicBool,
     /// When the Raft leader was last heard.
     heard: Mutex<Instant>,
 }
@@ -74,7 +64,6 @@ impl Liveness {
             suspicions: Mutex::default(),
             poke: Notify::new(),
             verdicts: watch::channel(()).0,
-            hastening: AtomicBool::new(false),
             heard: Mutex::new(Instant::now()),
         }
     }
@@ -96,6 +85,11 @@ impl Liveness {
     pub(crate) fn heard(&self, at: Instant) {
         let mut heard = self.heard.lock();
         *heard = at.max(*heard);
+    }
+
+    /// When the Raft leader, whoever it is, was last heard.
+    pub(crate) fn last_heard(&self) -> Instant {
+        *self.heard.lock()
     }
 
     /// Whether gossip holds a process for dead, or has not heard of it.
@@ -206,7 +200,6 @@ pub(crate) async fn run(core: Arc<Core>) {
     let Some(mut raft) = core.raft().map(crate::raft::Raft::server_metrics) else { return };
     let mut nodes = core.catalog.nodes();
     let mut leader = None;
-    let mut watch = LeaderWatch::default();
     let mut last_links = BTreeMap::new();
     let mut strangers = BTreeSet::new();
     let memory = core.config.timing.detector() * 2;
@@ -223,8 +216,6 @@ pub(crate) async fn run(core: Arc<Core>) {
                 tell_leader(&core, suspect).await;
             }
         }
-        watch.look(&core, leader);
-        hasten_if_leaderless(&core, leader.filter(|_| watch.leaderless));
         tokio::select! {
             changed = roster.changed() => if changed.is_err() { return },
             changed = nodes.changed() => if changed.is_err() { return },
@@ -291,67 +282,4 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
     let changed = *place != value;
     *place = value;
     changed
-}
-
-/// Lets Raft's own clock call elections only when the leader is gone, or too
-/// silent to be only busy: so that the Raft lease, and with it the wait for a
-/// dead leader's successor, can be short.
-#[derive(Default)]
-struct LeaderWatch {
-    /// Nodes that were seen alive: a node that has just started has not heard of
-    /// anybody yet, and takes nobody for gone.
-    seen: BTreeSet<NodeId>,
-    /// The leader is gone and no other is there yet.
-    leaderless: bool,
-}
-
-impl LeaderWatch {
-    fn look(&mut self, core: &Core, leader: Option<NodeId>) {
-        let Some(raft) = core.raft() else { return };
-        self.seen.extend(core.liveness.live.borrow().iter().map(|process| process.node));
-        if let Some(leader) = leader.filter(|leader| self.seen.contains(leader)) {
-            self.leaderless = core.liveness.live_process(leader).is_none();
-        }
-        let silent = core.liveness.heard.lock().elapsed() >= core.config.timing.silence;
-        raft.runtime_config().elect(self.leaderless || silent);
-    }
-}
-
-/// If the Raft leader's process is gone, stands for leader as soon as the others
-/// may vote again, instead of waiting for the silence to be long enough.
-fn hasten_if_leaderless(core: &Arc<Core>, leader: Option<NodeId>) {
-    let Some(leader) = leader.filter(|leader| *leader != core.node()) else { return };
-    let registered = core.catalog.state().node(leader).is_some();
-    if !registered || core.liveness.live_process(leader).is_some() {
-        return;
-    }
-    if core.liveness.hastening.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    let core = core.clone();
-    tokio::spawn(async move {
-        stand_for_leader(&core, leader).await;
-        core.liveness.hastening.store(false, Ordering::Release);
-    });
-}
-
-async fn stand_for_leader(core: &Core, gone: NodeId) {
-    let Some(raft) = core.raft() else { return };
-    let mut metrics = raft.server_metrics();
-    let live: BTreeSet<NodeId> = core.liveness.live.borrow().iter().map(|process| process.node).collect();
-    let rank = {
-        let metrics = metrics.borrow();
-        let mut voters = metrics.membership_config.voter_ids().filter(|voter| live.contains(&NodeId(*voter)));
-        voters.position(|voter| voter == core.node().0)
-    };
-    let Some(rank) = rank.and_then(|rank| u32::try_from(rank).ok()) else { return };
-    // Those who vote have heard it at about the same time as this node.
-    let free = *core.liveness.heard.lock() + core.config.timing.election_max + MARGIN;
-    let until = free.max(Instant::now()) + STAGGER * rank;
-    let moved = metrics.wait_for(|metrics| metrics.current_leader != Some(gone.0));
-    if tokio::time::timeout_at(until, moved).await.is_err() && core.liveness.live_process(gone).is_none() {
-        tracing::info!(node = %gone, "the catalog's leader is gone: standing for election");
-        // Raft that has stopped needs no election.
-        let _ = raft.trigger().elect().await;
-    }
 }

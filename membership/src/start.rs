@@ -20,7 +20,7 @@ use crate::raft::machine::Machine;
 use crate::raft::network::Network;
 use crate::raft::{Raft, TypeConfig};
 use crate::service::Service;
-use crate::{MembershipError, Observer, controller, join, liveness, raft};
+use crate::{MembershipError, Observer, controller, elections, join, liveness, raft};
 
 /// Threads of membership's runtime.
 const THREADS: usize = 2;
@@ -105,6 +105,7 @@ pub(crate) async fn run(
     tokio::spawn(propose::forward(core.clone(), proposals));
     tokio::spawn(propose::write(core.clone(), writes));
     tokio::spawn(liveness::run(core.clone()));
+    tokio::spawn(elections::run(core.clone()));
     tokio::spawn(controller::run(core.clone()));
     tokio::spawn(keeper::report(core.clone()));
     join::join(&core).await?;

@@ -31,13 +31,18 @@ SOURCE, TARGET, FAR = "shovel.source", "shovel.target", "shovel.far"
 PERSISTENT = pika.BasicProperties(delivery_mode=2, headers={"kept": True}, message_id="m")
 
 
-def fill(node, queue: str, count: int) -> None:
-    """So many numbered messages, confirmed by being there."""
+def publish(node, queue: str, numbers) -> None:
+    """Messages with these numbers."""
     with pika.BlockingConnection(node.parameters()) as connection:
         channel = connection.channel()
         channel.queue_declare(queue, durable=True)
-        for number in range(count):
+        for number in numbers:
             channel.basic_publish("", queue, b"%09d" % number, PERSISTENT)
+
+
+def fill(node, queue: str, count: int) -> None:
+    """So many numbered messages, confirmed by being there."""
+    publish(node, queue, range(count))
     eventually(f"{count} messages in {queue}", lambda: (node.queue(queue) or {"ready": 0})["ready"] >= count)
 
 
@@ -96,7 +101,7 @@ def account(seen: collections.Counter, count: int) -> int:
 def hurt(near: Cluster, far: Cluster, count: int) -> None:
     """Kills the node that runs the shovel, then the one that it publishes to."""
     one = near.nodes[0]
-    fill(one, SOURCE, count)
+    fill(one, SOURCE, count // 2)
     leader = eventually("in sync", in_sync(one, SOURCE, 3))["leader"]
     uris = [f"amqp://guest:guest@{node.host}:{node.port}" for node in far.nodes]
     add(one, "hurt", **{"src-queue": SOURCE, "dest-uri": uris, "dest-queue": TARGET, "reconnect-delay": 0.2})
@@ -107,8 +112,11 @@ def hurt(near: Cluster, far: Cluster, count: int) -> None:
     other = next(node for node in near.nodes if node is not victim)
     victim.kill()
     killed = time.monotonic()
-    link = eventually("moved", lambda: (found := runs(other, "hurt", 1)()) and found["node"] != leader and found)
+    link = eventually("taken over", lambda: (found := runs(other, "hurt")()) and found["node"] != leader and found)
     print(f"the shovel went from {leader} to {link['node']} in {time.monotonic() - killed:.1f} s")
+    # The killed one may have moved all that there was.
+    publish(other, SOURCE, range(count // 2, count))
+    eventually("moved", runs(other, "hurt", 1))
     near.run(victim)
 
     there = eventually("a target", lambda: far.nodes[0].queue(TARGET))

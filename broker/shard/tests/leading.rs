@@ -239,6 +239,25 @@ fn a_count_and_a_purge_after_a_return_know_of_it() {
 }
 
 #[test]
+fn an_answer_is_unsaid_when_the_lease_was_lost_on_its_way_out() {
+    let empty = |reply: &ToChannel| matches!(reply, ToChannel::Got { get: 2, found: None, .. });
+    for (question, answer) in [(Local::Get(key(2)), 0), (count(3), 1)] {
+        let mut node = Node::new();
+        let mut effects = Effects::default();
+        let clock = node.clock();
+        node.shard.turn(clock, [Input::Local(QUEUE, question)], &mut effects);
+        assert!(effects.leased && effects.replies.len() == 1, "{:?}", effects.replies);
+        // Nothing else of the client is under way, and the queue is an idle one.
+        node.shard.lease_lost(node.now, &mut effects);
+        assert_eq!(effects.replies.len(), 0, "{:?}", effects.replies);
+        let mut heard = node.turn([Input::Lease(node.now.plus_micros(3_600_000_000))]);
+        heard.append(&mut node.turn([Input::Tick]));
+        let answers = [heard.iter().any(empty), heard.contains(&counted(3, 0))];
+        assert!(answers[answer], "{heard:?}");
+    }
+}
+
+#[test]
 fn a_late_word_of_the_mover_does_not_bring_a_deleted_queue_back() {
     let mut node = Node::new();
     node.turn([Input::Deleted(QUEUE), Input::Transferred(QUEUE, Epoch(1), vec![Offset(0)])]);

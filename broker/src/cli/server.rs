@@ -52,6 +52,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         let stop = stop_signal().map_err(|error| CliError::Node(format!("cannot listen for signals: {error}")))?;
         node::run(config, stop).await.map_err(|error| CliError::Node(error.to_string()))
     });
+    // Who waits for the file to go may start the node anew: nothing holds its data.
+    drop(runtime);
     drop(pid_file);
     ended.map(|()| ExitCode::SUCCESS)
 }

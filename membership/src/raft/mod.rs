@@ -2,7 +2,8 @@
 //!
 //! * [`log`]: the Raft log and vote on disk;
 //! * [`machine`]: the catalog's state, applied in log order, with snapshots;
-//! * [`network`]: Raft's calls to other nodes.
+//! * [`network`]: Raft's calls to other nodes;
+//! * [`runtime`]: how long their answers are waited for.
 //!
 //! Everything here runs on membership's own small runtime, so that a broker
 //! under load does not starve heartbeats.
@@ -11,11 +12,13 @@
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod network;
+pub(crate) mod runtime;
 #[cfg(test)]
 mod suite;
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::{BasicNode, Config, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = BasicNode,
         SnapshotData = Cursor<Vec<u8>>,
+        AsyncRuntime = runtime::Patient,
 );
 
 /// The commands of one entry.
@@ -55,12 +59,15 @@ pub(crate) type StorageError = openraft::StorageError<u64>;
 /// # Errors
 /// If the times contradict each other.
 pub(crate) fn config(cluster: &str, timing: &Timing) -> Result<Arc<Config>, openraft::ConfigError> {
-    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
         cluster_name: cluster.to_owned(),
         heartbeat_interval: millis(timing.heartbeat),
-        election_timeout_min: millis(timing.election_min),
-        election_timeout_max: millis(timing.election_max),
+        // Its Raft lease; the least is for its own clock, which is off.
+        election_timeout_max: millis(timing.raft_lease),
+        election_timeout_min: millis(timing.raft_lease.saturating_sub(Duration::from_millis(1))),
+        // This node stands by `elections.rs`.
+        enable_elect: false,
         // Of a whole snapshot chunk, its fsync at the other end included.
         install_snapshot_timeout: 10_000,
         snapshot_max_chunk_size: 1 << 20,

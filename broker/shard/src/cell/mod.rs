@@ -162,7 +162,7 @@ impl Cell {
         self.copy.as_ref().is_some_and(|copy| !copy.replica.is_quiet())
             || self.leader.as_ref().is_some_and(|leader| leader.wants_ticks())
             || self.stream.as_ref().is_some_and(|stream| stream.wants_ticks())
-            || self.entry.as_ref().is_some_and(|entry| entry.is_waiting())
+            || self.entry.as_ref().is_some_and(|entry| entry.is_waiting() || entry.has_just_answered())
             || !self.parked.is_empty()
             || self.handover.is_some()
     }

@@ -121,6 +121,12 @@ impl Entry {
             && self.questions.is_empty()
             && (self.publishers.none_ended() || self.attached)
             && self.out.is_empty()
+            && !self.has_just_answered()
+    }
+
+    /// Whether something was answered in this turn that may have to be unsaid.
+    pub(crate) fn has_just_answered(&self) -> bool {
+        !(self.just_answered.is_empty() && self.just_empty.is_empty())
     }
 
     /// Whether it waits for an answer, or for time.

@@ -74,6 +74,10 @@ pub(in crate::cli) fn running(node: &Node) -> Option<Pid> {
 fn is_server_of(pid: Pid, config: &Path) -> bool {
     let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
     let Ok(line) = std::fs::read(process.join("cmdline")) else { return false };
+    if line.is_empty() {
+        // It ends: while it has threads it may hold its data and its ports.
+        return std::fs::read_dir(process.join("task")).is_ok_and(|threads| threads.count() > 1);
+    }
     let args: Vec<OsString> = line.split(|byte| *byte == 0).map(|arg| OsString::from_vec(arg.to_vec())).collect();
     if args.get(1).is_none_or(|arg| arg != "server") {
         return false;
