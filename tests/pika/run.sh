@@ -18,6 +18,7 @@ export WARREN=$warren
 "$python" shovel.py --messages 2000
 "$python" federation.py
 "$python" sites.py
+"$python" site_queues.py
 "$python" lagging.py
 "$python" reshape.py
 "$python" haproxy.py

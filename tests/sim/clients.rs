@@ -183,6 +183,7 @@ impl Client {
                             exclusive: false,
                             priority: rng.below(2) as i32,
                             reading: None,
+                            site: None,
                         };
                         wants.push((queue, Local::Consume { spec, cancel_on_failover: consumer.cancel_on_failover }));
                     }

@@ -64,6 +64,7 @@ impl Reader {
                 exclusive: false,
                 priority: 0,
                 reading: Some(Reading { from: self.from, unacked: 0 }),
+                site: None,
             };
             wants.push((queue, Local::Consume { spec, cancel_on_failover: false }));
             return wants;

@@ -1,5 +1,6 @@
 //! Who holds messages and who waits for them: a slab of holders, and a rotation
-//! of the consumers that have room, by priority and then round robin.
+//! of the consumers that have room, by priority and then round robin. Links of
+//! other sites stand apart: a line for each site.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,6 +19,9 @@ pub struct Options {
     pub exclusive: bool,
     /// Higher is served first.
     pub priority: i32,
+    /// It is a link of this site, and gets only what is consigned to that
+    /// ([`crate::Queue::consign`]). It does not count as a consumer.
+    pub site: Option<u32>,
 }
 
 /// How much may be on its way to one consumer and not yet written to its
@@ -67,6 +71,14 @@ struct Consumer {
     order: u64,
 }
 
+/// A site's links.
+#[derive(Debug, Default)]
+struct Links {
+    attached: u32,
+    /// Those that have room.
+    line: VecDeque<u32>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Consumers<K> {
     window: Window,
@@ -74,6 +86,8 @@ pub(crate) struct Consumers<K> {
     free: Vec<u32>,
     by_key: FxHashMap<K, u32>,
     rotation: BTreeMap<Reverse<i32>, VecDeque<u32>>,
+    /// By site.
+    links: Vec<Links>,
     attached: u32,
     exclusive: Option<u32>,
     /// Only one is served, and the next only once it has left.
@@ -90,6 +104,7 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
             free: Vec::new(),
             by_key: FxHashMap::default(),
             rotation: BTreeMap::new(),
+            links: Vec::new(),
             attached: 0,
             exclusive: None,
             single: false,
@@ -155,10 +170,14 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
     /// served again, its options are the ones given.
     pub(crate) fn attach(&mut self, key: K, options: Options) -> Result<(), ExclusiveUse> {
         let slot = self.slot(key);
+        if let Some(site) = options.site {
+            let links = (site as usize + 1).max(self.links.len());
+            self.links.resize_with(links, Links::default);
+        }
         let alone = self.attached == u32::from(self.is_attached(&key));
         let taken = self.exclusive.is_some_and(|owner| owner != slot);
         // Where only one is served at a time, nobody has the queue for himself.
-        if taken || (options.exclusive && (self.single || !alone)) {
+        if options.site.is_none() && (taken || (options.exclusive && (self.single || !alone))) {
             self.forget_if_idle(slot);
             return Err(ExclusiveUse);
         }
@@ -178,10 +197,12 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
             order,
         });
         if new {
-            self.attached += 1;
+            *self.number(options.site) += 1;
             self.next_order += 1;
         }
-        if options.exclusive {
+        if options.site.is_some() {
+            // It has nobody's place.
+        } else if options.exclusive {
             self.exclusive = Some(slot);
         } else if self.exclusive == Some(slot) {
             self.exclusive = None;
@@ -195,10 +216,9 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         let Some(&slot) = self.by_key.get(key) else { return false };
         self.leave_rotation(slot);
         let Some(holder) = self.get_mut(slot) else { return false };
-        if holder.consumer.take().is_none() {
-            return false;
-        }
-        self.attached -= 1;
+        let Some(consumer) = holder.consumer.take() else { return false };
+        let site = consumer.options.site;
+        *self.number(site) -= 1;
         if self.exclusive == Some(slot) {
             self.exclusive = None;
         }
@@ -208,7 +228,45 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         // Levels stay while consumers come and go in them; an emptied one goes here.
         self.rotation.retain(|_, level| !level.is_empty());
         self.forget_if_idle(slot);
-        true
+        site.is_none()
+    }
+
+    /// How many are attached: links of a site, or consumers.
+    fn number(&mut self, site: Option<u32>) -> &mut u32 {
+        match site.and_then(|site| self.links.get_mut(site as usize)) {
+            Some(links) => &mut links.attached,
+            None => &mut self.attached,
+        }
+    }
+
+    /// The site that this one is a link of.
+    pub(crate) fn site(&self, key: &K) -> Option<u32> {
+        let holder = self.by_key.get(key).and_then(|slot| self.get(*slot))?;
+        holder.consumer.as_ref()?.options.site
+    }
+
+    /// Whether the site has a link attached.
+    pub(crate) fn is_linked(&self, site: u32) -> bool {
+        self.links.get(site as usize).is_some_and(|links| links.attached > 0)
+    }
+
+    /// The link of this site whose turn it is.
+    pub(crate) fn front_of(&self, site: u32) -> Option<u32> {
+        self.links.get(site as usize)?.line.front().copied()
+    }
+
+    /// How many more messages the links of this site may be given now.
+    pub(crate) fn room_of(&self, site: u32) -> u64 {
+        let Some(links) = self.links.get(site as usize) else { return 0 };
+        let room = |slot: &u32| {
+            let holder = self.get(*slot)?;
+            let consumer = holder.consumer.as_ref()?;
+            let window = self.window.messages - consumer.unwritten.len().min(self.window.messages);
+            let prefetch = consumer.options.prefetch;
+            let prefetch = if prefetch == 0 { usize::MAX } else { prefetch.saturating_sub(holder.held) as usize };
+            Some(window.min(prefetch) as u64)
+        };
+        links.line.iter().filter_map(room).sum()
     }
 
     pub(crate) fn set_single_active(&mut self, single: bool) {
@@ -224,7 +282,7 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         }
         let candidates = self.slots.iter().zip(0u32..).filter_map(|(holder, slot)| {
             let holder = holder.as_ref()?;
-            let consumer = holder.consumer.as_ref()?;
+            let consumer = holder.consumer.as_ref().filter(|consumer| consumer.options.site.is_none())?;
             Some((holder.named == 0, Reverse(consumer.options.priority), consumer.order, slot))
         });
         self.active = candidates.min().map(|(.., slot)| slot);
@@ -323,7 +381,10 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
             && (options.no_ack || options.prefetch == 0 || holder.held < options.prefetch);
         if room && !consumer.queued {
             consumer.queued = true;
-            self.rotation.entry(Reverse(options.priority)).or_default().push_back(slot);
+            match options.site.and_then(|site| self.links.get_mut(site as usize)) {
+                Some(links) => links.line.push_back(slot),
+                None => self.rotation.entry(Reverse(options.priority)).or_default().push_back(slot),
+            }
         }
     }
 
@@ -336,8 +397,12 @@ impl<K: Copy + Eq + Hash> Consumers<K> {
         if !std::mem::take(&mut consumer.queued) {
             return;
         }
-        let priority = Reverse(consumer.options.priority);
-        if let Some(level) = self.rotation.get_mut(&priority) {
+        let options = consumer.options;
+        let line = match options.site.and_then(|site| self.links.get_mut(site as usize)) {
+            Some(links) => Some(&mut links.line),
+            None => self.rotation.get_mut(&Reverse(options.priority)),
+        };
+        if let Some(level) = line {
             if level.front() == Some(&slot) {
                 level.pop_front();
             } else {

@@ -288,7 +288,7 @@ proptest! {
                     model.choose_active();
                 }
                 Step::Attach { key, prefetch, no_ack, exclusive, priority } => {
-                    let options = Options { prefetch, no_ack, exclusive, priority };
+                    let options = Options { prefetch, no_ack, exclusive, priority, site: None };
                     let others = model.consumers.iter().filter(|c| c.key != key).count();
                     let taken = model.consumers.iter().any(|c| c.key != key && c.options.exclusive);
                     let refused = taken || (exclusive && (others > 0 || model.rules.single_active));

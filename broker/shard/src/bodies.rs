@@ -128,7 +128,7 @@ impl Bodies {
                     break;
                 }
                 // Of a queue with priorities what lies before may not be next for long.
-                if (!full || offset.0 == want) && queue.is_ready(offset.0) {
+                if (!full || offset.0 == want) && queue.is_to_go_out(offset.0) {
                     self.insert(offset.0, message, budget);
                 }
                 self.filled_to = self.filled_to.max(offset.0 + 1);
@@ -139,7 +139,7 @@ impl Bodies {
             }
             end = record::position(entry).ok().map(|position| position.index);
         }
-        if !reached && queue.is_ready(want) {
+        if !reached && queue.is_to_go_out(want) {
             self.seek.fell_short(end, want);
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use warren_replication::message::QueueWord;
 use warren_replication::replica::Replica;
@@ -33,6 +34,8 @@ pub struct Shard {
     left: BTreeMap<Process, Moment>,
     boots: FxHashMap<NodeId, Boot>,
     links: FxHashMap<NodeId, Process>,
+    /// Sites that are given up for lost.
+    lost: BTreeSet<Bytes>,
     lease: Moment,
     /// The wall clock as of this turn.
     wall: u64,
@@ -60,6 +63,7 @@ impl Shard {
             left: BTreeMap::new(),
             boots: FxHashMap::default(),
             links: FxHashMap::default(),
+            lost: BTreeSet::new(),
             lease: Moment(0),
             wall: 0,
             tickets: VecDeque::new(),
@@ -117,6 +121,7 @@ impl Shard {
                     left: &self.left,
                     boots: &self.boots,
                     links: &self.links,
+                    lost: &self.lost,
                     settings: &self.settings,
                 },
                 effects: &mut *effects,
@@ -247,6 +252,13 @@ impl Shard {
             Input::Forgotten(node) => {
                 self.boots.remove(&node);
             }
+            Input::LostSites(lost) => {
+                if self.lost != lost {
+                    self.lost = lost;
+                    // Each led queue looks what that means for it at the end of the turn.
+                    self.each_led(now, effects, |_, _| {});
+                }
+            }
             Input::Lease(until) => self.lease = until,
             Input::Status { request, only } => {
                 let mut queues: Vec<_> = match only {
@@ -265,6 +277,7 @@ impl Shard {
                         left: &self.left,
                         boots: &self.boots,
                         links: &self.links,
+                        lost: &self.lost,
                         settings: &self.settings,
                     };
                     status::of(queue, cell, &world)
@@ -367,6 +380,7 @@ impl Shard {
                 left: &self.left,
                 boots: &self.boots,
                 links: &self.links,
+                lost: &self.lost,
                 settings: &self.settings,
             },
             effects,

@@ -28,6 +28,7 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
     };
     let copy = cell.copy();
     let live = copy.map_or(0, |copy| copy.replica.ledger().live().len());
+    let sites = cell.leader().zip(copy).map(|(leader, copy)| leader.site_statuses(copy.replica.ledger()));
     let log =
         copy.map_or((0, 0, 0), |copy| (copy.replica.last().index.0, copy.replica.durable().0, copy.replica.commit().0));
     let in_sync = assignment.isr.len();
@@ -73,6 +74,7 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
         bytes: counts.map_or(0, |counts| counts.bytes),
         consumers: counts.map_or(0, |counts| counts.consumers),
         wanting: counts.is_some_and(|counts| counts.wanting),
+        sites: sites.unwrap_or_default(),
         log,
         mirrors,
         lags,

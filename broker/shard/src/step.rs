@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use warren_queue::{Reason, Rules};
+use warren_replication::consigned::Consignment;
 use warren_replication::message::{Closing, ConsumerSpec, Message, QueueWord, SettleReason};
 use warren_replication::step::Write;
 use warren_replication::types::{
@@ -68,6 +69,9 @@ pub enum Input {
     Registered(NodeId, Boot),
     /// A node does not belong to the cluster any more: nobody waits for it.
     Forgotten(NodeId),
+    /// These sites are lost for good: what is consigned to them is anybody's again
+    /// (§4.9).
+    LostSites(BTreeSet<Bytes>),
     /// The node's lease now runs until this moment (§6.7); `Moment(0)`: it was
     /// given up.
     Lease(Moment),
@@ -169,6 +173,8 @@ pub enum ToChannel {
         floor: Offset,
         /// Whether it may have been delivered before.
         redelivered: bool,
+        /// To a link of another site: under which number (§4.9).
+        consignment: Option<Consignment>,
         /// How often it was delivered and returned before, if the queue's
         /// [`Rules::counted`] wants it said.
         count: Option<u32>,
@@ -330,6 +336,8 @@ pub struct QueueStatus {
     pub consumers: u32,
     /// Consumers wait and nothing is ready (leader only).
     pub wanting: bool,
+    /// Leader only: what other sites have of it.
+    pub sites: Vec<SiteStatus>,
     /// Last index, durable index and commit index here.
     pub log: (u64, u64, u64),
     /// Leader only: each mirror with its durable index and why it is not in
@@ -339,6 +347,17 @@ pub struct QueueStatus {
     pub lags: Vec<(NodeId, Lag)>,
     /// Totals since this process leads: published, delivered, settled.
     pub totals: (u64, u64, u64),
+}
+
+/// What another site has of a queue (§4.9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteStatus {
+    /// Its name.
+    pub site: String,
+    /// Messages consigned to it.
+    pub consigned: u64,
+    /// Whether a link of it is here.
+    pub linked: bool,
 }
 
 /// Out of one turn. The driver checks the lease if `leased` says so, sends

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use warren_replication::types::{Boot, Clock, Moment, NodeId, Process};
 
@@ -22,6 +23,8 @@ pub(crate) struct World<'a> {
     pub(crate) boots: &'a FxHashMap<NodeId, Boot>,
     /// The processes at the other ends of the links.
     pub(crate) links: &'a FxHashMap<NodeId, Process>,
+    /// Sites that are given up for lost.
+    pub(crate) lost: &'a BTreeSet<Bytes>,
     pub(crate) settings: &'a Settings,
 }
 

@@ -29,7 +29,14 @@ fn from_leader(word: ToEntry) -> Input {
 
 fn delivered(to: u64, count: u32) -> Input {
     let offset = Offset(0);
-    let delivery = Delivery { consumer: key(to), offset, count, redelivered: count > 0, message: Message::default() };
+    let delivery = Delivery {
+        consumer: key(to),
+        offset,
+        count,
+        redelivered: count > 0,
+        consignment: None,
+        message: Message::default(),
+    };
     from_leader(ToEntry::Deliver { deliveries: vec![delivery], floor: Offset(0) })
 }
 
@@ -64,7 +71,7 @@ fn reign(nth: u64) -> Input {
 
 fn consume(number: u64, cancel_on_failover: bool, no_ack: bool) -> Input {
     let (key, tag) = (key(number), Bytes::new());
-    let spec = ConsumerSpec { key, tag, prefetch: 0, no_ack, exclusive: false, priority: 0, reading: None };
+    let spec = ConsumerSpec { key, tag, prefetch: 0, no_ack, exclusive: false, priority: 0, reading: None, site: None };
     Input::Local(QUEUE, Local::Consume { spec, cancel_on_failover })
 }
 
@@ -87,7 +94,7 @@ fn an_outdated_return_takes_nothing_from_the_present_holder() {
     turn(&mut shard, [delivered(2, 1)]);
     let give_back = || Input::Local(QUEUE, Local::Return(vec![Offset(0)]));
     assert_eq!(turn(&mut shard, [give_back()]), []);
-    assert_eq!(turn(&mut shard, [give_back()]), [ToLeader::Return { offsets: vec![(Offset(0), 2)] }]);
+    assert_eq!(turn(&mut shard, [give_back()]), [ToLeader::Return { offsets: vec![(Offset(0), 2)], unused: true }]);
 }
 
 #[test]
@@ -99,7 +106,7 @@ fn a_return_counts_once_the_outdated_channel_is_gone() {
     let said = turn(&mut shard, [Input::Local(QUEUE, Local::ChannelClosed { session })]);
     assert_eq!(said, [ToLeader::Cancel { consumer: key(1) }]);
     let said = turn(&mut shard, [Input::Local(QUEUE, Local::Return(vec![Offset(0)]))]);
-    assert_eq!(said, [ToLeader::Return { offsets: vec![(Offset(0), 2)] }]);
+    assert_eq!(said, [ToLeader::Return { offsets: vec![(Offset(0), 2)], unused: true }]);
 }
 
 /// `x-cancel-on-ha-failover`: it is cancelled once, what it holds goes back, and
@@ -115,6 +122,7 @@ fn a_consumer_that_wants_to_be_told_of_another_leader_is_cancelled_then() {
         offset: Offset(offset),
         count: 0,
         redelivered: false,
+        consignment: None,
         message: Message::default(),
     };
     let deliveries = vec![delivery(0, 1), delivery(1, 2), delivery(2, 2)];
@@ -133,7 +141,7 @@ fn a_consumer_that_wants_to_be_told_of_another_leader_is_cancelled_then() {
         rest,
         [
             ToLeader::Settle { offsets: vec![Offset(2)], reason: SettleReason::Acked },
-            ToLeader::Return { offsets: vec![(Offset(1), 1)] },
+            ToLeader::Return { offsets: vec![(Offset(1), 1)], unused: false },
         ]
     );
     assert_eq!(both(&mut shard, [reign(3)]).1, [], "it is told once");

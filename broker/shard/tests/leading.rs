@@ -114,7 +114,16 @@ impl Node {
 
     fn consume(&mut self, number: u64) -> Vec<ToChannel> {
         let (key, tag) = (key(number), Bytes::new());
-        let spec = ConsumerSpec { key, tag, prefetch: 0, no_ack: false, exclusive: false, priority: 0, reading: None };
+        let spec = ConsumerSpec {
+            key,
+            tag,
+            prefetch: 0,
+            no_ack: false,
+            exclusive: false,
+            priority: 0,
+            reading: None,
+            site: None,
+        };
         self.say([Local::Consume { spec, cancel_on_failover: false }])
     }
 
@@ -154,6 +163,7 @@ impl Node {
             exclusive: false,
             priority: 0,
             reading: None,
+            site: None,
         };
         let claim = ToLeader::Claim { node: PEER.node, consumers: vec![spec], held: Vec::new() };
         self.turn([
@@ -446,4 +456,125 @@ fn a_deleted_queue_nacks_what_came_while_it_was_closed() {
     node.consume(5);
     let heard = node.turn([Input::Deleted(QUEUE)]);
     assert_eq!(heard, [ToChannel::Refused(QUEUE, vec![(1, 1)]), ToChannel::Gone { request: 5 }]);
+}
+
+/// A connection of another site's link.
+const LINK: u64 = 9;
+
+impl Node {
+    /// A link of a site wants so many messages of the queue.
+    fn link(&mut self, number: u64, site: &'static str, prefetch: u32) -> Vec<ToChannel> {
+        let spec = ConsumerSpec {
+            key: ConsumerKey { connection: LINK, ..key(number) },
+            tag: Bytes::new(),
+            prefetch,
+            no_ack: false,
+            exclusive: false,
+            priority: 0,
+            reading: None,
+            site: Some(Bytes::from_static(site.as_bytes())),
+        };
+        self.say([Local::Consume { spec, cancel_on_failover: false }])
+    }
+
+    fn link_breaks(&mut self) -> Vec<ToChannel> {
+        let session = Session { process: ME, connection: LINK, channel: CHANNEL.1, opened: 0 };
+        let mut heard = self.say([Local::ChannelClosed { session }]);
+        heard.append(&mut self.sync());
+        heard
+    }
+
+    fn consigned(&mut self) -> Vec<(String, u64, bool)> {
+        let sites = self.status().sites;
+        sites.into_iter().map(|status| (status.site, status.consigned, status.linked)).collect()
+    }
+}
+
+/// What consumers were given: whom, which, and under which number if it is consigned.
+fn given(heard: &[ToChannel]) -> Vec<(u64, u64, Option<u64>)> {
+    let delivered = heard.iter().filter_map(|event| match event {
+        ToChannel::Deliver { consumer, offset, consignment, .. } => {
+            Some((*consumer, offset.0, consignment.map(|to| to.number)))
+        }
+        _ => None,
+    });
+    delivered.collect()
+}
+
+const EPOCH: u64 = 1 << 40;
+
+/// §4.9: from before a site's link is given a message until the site has settled it,
+/// nobody else is.
+#[test]
+fn a_consigned_message_is_its_sites_whatever_fails() {
+    let mut node = Node::new();
+    node.publish(&[b"a", b"b", b"c"]);
+    assert_eq!(given(&node.link(1, "paris", 2)), [], "nothing is committed yet");
+    assert_eq!(given(&node.sync()), [(1, 0, Some(EPOCH)), (1, 1, Some(EPOCH + 1))]);
+    let status = node.status();
+    assert_eq!((status.ready, status.unacked, status.consumers), (1, 2, 0), "a link is no consumer");
+    assert_eq!(given(&node.link_breaks()), []);
+    assert_eq!(node.consigned(), [("paris".to_owned(), 2, false)]);
+    let mut heard = node.consume(2);
+    heard.append(&mut node.sync());
+    assert_eq!(given(&heard), [(2, 2, None)]);
+    // Another site gets nothing of it, nor does anybody in the next reign, or after a purge.
+    let purge = Local::Purge { connection: CHANNEL.0, channel: CHANNEL.1, request: 5 };
+    heard = node.say([purge]);
+    heard.append(&mut node.link(3, "rome", 9));
+    heard.append(&mut node.turn([reign(2)]));
+    heard.append(&mut node.sync());
+    assert_eq!(given(&heard), []);
+    heard = node.link(4, "paris", 9);
+    heard.append(&mut node.sync());
+    assert_eq!(given(&heard), [(4, 0, Some(EPOCH)), (4, 1, Some(EPOCH + 1))], "under their numbers");
+    node.say([Local::Settle(vec![Offset(0), Offset(1)], SettleReason::Acked)]);
+    node.sync();
+    node.wait(100_000);
+    assert_eq!(node.status().unacked, 1);
+    node.publish(&[b"d"]);
+    assert_eq!(node.status().unacked, 2, "the consumer here comes first");
+}
+
+#[test]
+fn what_a_link_gives_back_unused_is_anybodys_again() {
+    let mut node = Node::new();
+    node.publish(&[b"a", b"b"]);
+    node.link(1, "paris", 2);
+    node.sync();
+    let mut heard =
+        node.say([Local::Cancel(ConsumerKey { connection: LINK, ..key(1) }), Local::Return(vec![Offset(1)])]);
+    heard.append(&mut node.consume(2));
+    heard.append(&mut node.sync());
+    assert_eq!(given(&heard), [(2, 1, None)]);
+    assert_eq!(given(&node.link_breaks()), []);
+    assert_eq!(node.consigned(), [("paris".to_owned(), 1, false)]);
+}
+
+#[test]
+fn what_no_link_was_given_yet_is_taken_back_when_the_last_one_goes() {
+    let mut node = Node::new();
+    node.publish(&[b"a", b"b"]);
+    node.link(1, "paris", 1);
+    node.link_breaks();
+    assert_eq!(node.consigned(), []);
+    let mut heard = node.consume(2);
+    heard.append(&mut node.sync());
+    assert_eq!(given(&heard), [(2, 0, None), (2, 1, None)]);
+}
+
+#[test]
+fn what_a_lost_site_had_is_anybodys_again() {
+    let mut node = Node::new();
+    node.publish(&[b"a"]);
+    node.link(1, "paris", 1);
+    node.sync();
+    let lost = || Input::LostSites([Bytes::from_static(b"paris")].into());
+    node.turn([lost()]);
+    assert_eq!(node.consigned(), [("paris".to_owned(), 1, true)], "not while its link is there");
+    node.link_breaks();
+    assert_eq!(node.consigned(), []);
+    let mut heard = node.consume(2);
+    heard.append(&mut node.sync());
+    assert_eq!(given(&heard), [(2, 0, None)]);
 }

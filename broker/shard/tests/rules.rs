@@ -299,6 +299,7 @@ fn what_lives_for_no_time_reaches_only_those_who_wait() {
         exclusive: false,
         priority: 0,
         reading: None,
+        site: None,
     };
     node.say(Local::Consume { spec, cancel_on_failover: false });
     let heard = node.publish("somebody's", &plain());
@@ -440,6 +441,7 @@ fn only_one_consumer_is_active_and_the_next_takes_over() {
             exclusive: false,
             priority: 0,
             reading: None,
+            site: None,
         };
         node.say(Local::Consume { spec, cancel_on_failover: false });
         specs.push(key);

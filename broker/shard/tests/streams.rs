@@ -155,6 +155,7 @@ impl Node {
             exclusive: false,
             priority: 0,
             reading: Some(Reading { from, unacked: 0 }),
+            site: None,
         };
         self.turns(vec![Input::Local(QUEUE, Local::Consume { spec, cancel_on_failover: false })]);
     }
@@ -283,6 +284,7 @@ fn a_consumer_that_comes_as_the_log_is_inherited_is_not_forgotten() {
         exclusive: false,
         priority: 0,
         reading: Some(Reading { from: ReadFrom::First, unacked: 0 }),
+        site: None,
     };
     node.turns(vec![
         Input::Persisted(effects.ticket),

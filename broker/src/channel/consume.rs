@@ -1,5 +1,6 @@
 //! Consumers, `basic.get`, and messages on their way to the client.
 
+use bytes::Bytes;
 use rand::distr::{Alphanumeric, SampleString};
 use warren_amqp::{Delivery, ShortStr, basic, with_long_header};
 use warren_membership::catalog::Verb;
@@ -14,6 +15,7 @@ use crate::arguments::value_from_wire;
 use crate::connection::context::Context;
 use crate::connection::fault::Fault;
 use crate::direct;
+use crate::remote;
 use crate::routing::copies;
 
 /// The header that says how often a message was delivered before.
@@ -85,11 +87,13 @@ impl Channel {
                 ))
             })?,
             reading,
+            site: self.site(ctx, queue, &queue_name, &consume)?,
         };
         self.queues.insert(queue);
         self.tags.insert(tag.clone(), number);
         let asks = consume.arguments.get(origin::HEADER).is_some_and(|asks| asks.as_bool() == Some(true));
-        let home = asks.then(|| Home::new(ctx.broker().cluster_number(), &ctx.access.vhost, &queue_name, queue));
+        let home = (asks || spec.site.is_some())
+            .then(|| Home::new(ctx.broker().cluster_number(), &ctx.access.vhost, &queue_name, queue));
         self.says_origins |= home.is_some();
         self.consumers.insert(number, Consumer { tag, queue, queue_name, no_ack: consume.no_ack, home });
         self.waiting = Some(Waiting::Attach { consumer: number, nowait: consume.nowait });
@@ -115,6 +119,31 @@ impl Channel {
             ))
         })?;
         Ok(wanted && ctx.broker().catalog().queue(queue).is_some_and(|queue| queue.is_classic()))
+    }
+
+    /// The site whose link a consumer says it is: it then gets what is consigned to
+    /// that, and nothing else.
+    fn site(
+        &self,
+        ctx: &Context,
+        queue: QueueId,
+        name: &str,
+        consume: &basic::Consume,
+    ) -> Result<Option<Bytes>, Fault> {
+        let Some(value) = consume.arguments.get(remote::FOR_SITE) else { return Ok(None) };
+        streams::refuse(ctx, queue, name, "a link of another site")?;
+        let resource = ctx.access.queue(name);
+        let site = value.as_str().unwrap_or_default();
+        if ctx.access.visitor.is_none() || consume.no_ack {
+            return Err(Fault::access_refused(format_args!("only links of other sites consume {resource} for a site")));
+        }
+        let catalog = ctx.broker().catalog();
+        if !remote::shares_queue(&catalog, &ctx.access.vhost, name, site) {
+            return Err(Fault::precondition_failed(format_args!(
+                "no multi-active policy shares {resource} with a site '{site}', or that is given up for lost"
+            )));
+        }
+        Ok(Some(Bytes::copy_from_slice(site.as_bytes())))
     }
 
     pub(super) fn on_consuming(&mut self, ctx: &mut Context, number: u64, attached: bool) -> Result<(), Fault> {
@@ -195,7 +224,7 @@ impl Channel {
 
     /// Writes the message's place in its queue into its headers, for a link of
     /// another site, which knows messages by it (§4.8).
-    pub(super) fn say_origin(&self, message: &mut Message, consumer: u64, offset: Offset, floor: Offset) {
+    pub(super) fn say_origin(&self, message: &mut Message, consumer: u64, (offset, floor): (Offset, Offset)) {
         if let Some(home) = self.consumers.get(&consumer).and_then(|consumer| consumer.home) {
             message.properties = home.mark(&message.properties, offset, floor);
         }
@@ -288,7 +317,7 @@ impl Channel {
 }
 
 /// Names that were short strings when they were published.
-fn short(name: bytes::Bytes) -> ShortStr {
+fn short(name: Bytes) -> ShortStr {
     ShortStr::try_from(name).unwrap_or_default()
 }
 

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use warren_amqp::{Arguments as _, Method, MethodId, Payload, ShortStr, access, basic, channel, confirm};
-use warren_replication::types::{QueueId, Session};
+use warren_replication::types::{Offset, QueueId, Session};
 use warren_shard::step::{Local, ToChannel};
 
 use crate::connection::context::{Agreed, Context};
@@ -188,10 +188,12 @@ impl Channel {
         match event {
             ToChannel::Confirmed(queue, ranges) => self.on_answered(ctx, queue, &ranges, true),
             ToChannel::Refused(queue, ranges) => self.on_answered(ctx, queue, &ranges, false),
-            ToChannel::Deliver { queue, consumer, offset, floor, redelivered, count, mut message } => {
+            ToChannel::Deliver { queue, consumer, offset, floor, redelivered, consignment, count, mut message } => {
                 self.prepare(&mut message, count);
                 if self.says_origins {
-                    self.say_origin(&mut message, consumer, offset, floor);
+                    // What is consigned is known by its number (§4.9).
+                    let place = consignment.map_or((offset, floor), |to| (Offset(to.number), Offset(to.floor)));
+                    self.say_origin(&mut message, consumer, place);
                 }
                 self.on_delivery(ctx, consumer, Parked { consumer, queue, offset, redelivered, message });
                 Ok(())

@@ -79,7 +79,9 @@ impl Channel {
         if self.checked.asks.reply {
             parsed = parse(&self.addressed(&parsed)?)?;
         }
-        let headers = parsed.headers().filter(|_| self.checked.asks.copies);
+        // A message that moves here from another site's queue has been copied there.
+        let copies = self.checked.asks.copies && !(self.session.brings_origins() && method.exchange.is_empty());
+        let headers = parsed.headers().filter(|_| copies);
         let Some(headers) = headers else { return Ok((targets, copies::kept(&parsed))) };
         let selected = copies::keys(&headers).map_err(Fault::precondition_failed)?;
         if method.exchange.is_empty() {
@@ -259,7 +261,7 @@ mod tests {
     use super::*;
 
     fn user(name: &str) -> Access {
-        Access { user: name.to_owned(), vhost: "/".to_owned(), internal: false, visitor: false }
+        Access { user: name.to_owned(), vhost: "/".to_owned(), internal: false, visitor: None }
     }
 
     #[test]

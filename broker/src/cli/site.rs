@@ -1,4 +1,5 @@
-//! `warren site`: the sites of multi-active policies, and draining this one.
+//! `warren site`: the sites of multi-active policies, draining this one, and giving
+//! another up for lost.
 
 use std::process::ExitCode;
 
@@ -31,6 +32,18 @@ pub(super) enum Action {
     Drain,
     /// Take clients again.
     Undrain,
+    /// Give another site up for lost, for good: what it was given of shared queues
+    /// and has not acknowledged is for consumers here again. If it is not lost, or
+    /// comes back with its disks, what it had taken is handed out twice.
+    Reclaim {
+        /// The site.
+        site: String,
+    },
+    /// Take the links of a site again that was given up for lost.
+    Admit {
+        /// The site.
+        site: String,
+    },
 }
 
 /// Where a node tells of sites.
@@ -52,8 +65,35 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
             client.delete::<()>(DRAIN, &[])?;
             output::say("clients are taken again")?;
         }
+        Action::Reclaim { site } => reclaim(&client, site)?,
+        Action::Admit { site } => {
+            client.delete::<()>(&lost(site), &[])?;
+            output::say(&format!("links of site '{site}' are taken again"))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn lost(site: &str) -> String {
+    format!("{SITES}/{site}/lost")
+}
+
+fn reclaim(client: &Client, site: &str) -> Result<(), CliError> {
+    let view: SitesView = client.get(SITES, &[])?;
+    let theirs: Vec<_> = view.sites.iter().filter(|row| row.site == site).collect();
+    if theirs.is_empty() {
+        return Err(CliError::Usage(format!("no policy names a site '{site}', and it has nothing of a queue here")));
+    }
+    let outbound = theirs.iter().flat_map(|row| &row.outbound).filter(|out| out.scope == "queue");
+    let (consigned, linked) = outbound.fold((0, false), |(sum, linked), out| (sum + out.lag, linked || out.connected));
+    if linked {
+        return Err(CliError::Usage(format!("site '{site}' is not lost: its links are connected")));
+    }
+    client.put::<()>(&lost(site), &())?;
+    output::say(&format!(
+        "{consigned} messages that site '{site}' was given are for consumers here again; what it has taken of them \
+         nonetheless is handed out twice. Its links are refused until `warren site admit {site}`"
+    ))
 }
 
 fn list(client: &Client, json: bool) -> Result<(), CliError> {
@@ -76,6 +116,12 @@ fn status(client: &Client, json: bool) -> Result<(), CliError> {
         return output::json(&view);
     }
     output::say(&format!("site {} is {}", view.site, view.state))?;
+    if view.shared > 0 {
+        output::say(&format!("{} messages are in queues that it shares", view.shared))?;
+    }
+    for lost in &view.lost {
+        output::say(&format!("site {lost} is given up for lost"))?;
+    }
     let header =
         ["site", "vhost", "what", "direction", "node", "state", "moved", "rate/s", "lag", "failures", "last error"];
     let lag = |lag: Option<u64>| lag.map_or_else(|| "?".to_owned(), |lag| lag.to_string());
@@ -100,6 +146,7 @@ fn status(client: &Client, json: bool) -> Result<(), CliError> {
         for out in site.outbound {
             let state = match (out.state.as_str(), out.connected) {
                 ("running", true) => "linked".to_owned(),
+                ("running", false) if out.scope == "queue" => "consigned, waits for its link".to_owned(),
                 ("running", false) => "waits for its link".to_owned(),
                 (other, _) => other.to_owned(),
             };

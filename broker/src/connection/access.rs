@@ -18,14 +18,21 @@ pub struct Access {
     /// since whoever set it up was asked then.
     pub internal: bool,
     /// A link of another site, which comes to fetch what waits for it.
-    pub visitor: bool,
+    pub visitor: Option<Visitor>,
+}
+
+/// What a link of another site was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visitor {
+    /// That this site is drained, or that it is not.
+    pub drained: bool,
 }
 
 impl Access {
     /// One of the node's own links.
     #[must_use]
     pub fn link(vhost: &str) -> Self {
-        Self { user: String::new(), vhost: vhost.to_owned(), internal: true, visitor: false }
+        Self { user: String::new(), vhost: vhost.to_owned(), internal: true, visitor: None }
     }
 
     /// Whether the user may do that.
@@ -56,11 +63,14 @@ impl Access {
     /// away the cluster's own links, nor a drained site those of the others.
     #[must_use]
     pub fn turned_away(&self, catalog: &State, node: NodeId) -> Option<String> {
-        if !self.internal
-            && !self.visitor
-            && let Some(whither) = remote::turned_away(catalog, &self.vhost)
-        {
-            return Some(whither);
+        let drained = remote::turned_away(catalog, &self.vhost);
+        match self.visitor {
+            None if !self.internal && drained.is_some() => return drained,
+            // It fetches more, or less, once it knows.
+            Some(told) if told.drained == drained.is_none() => {
+                return Some("whether this site is drained has changed: connect again".to_owned());
+            }
+            _ => {}
         }
         let (group, primary) = catalog.turns_away(&self.vhost, node).filter(|_| !self.internal)?;
         let (vhost, policy) = (&self.vhost, &group.policy);

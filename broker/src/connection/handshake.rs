@@ -8,12 +8,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::{debug, info, warn};
 use warren_amqp::{Arguments, FieldTable, Frame, Method, OutBuffer, PROTOCOL_HEADER, Payload, Value, connection};
 
-use super::access::Access;
+use super::access::{Access, Visitor};
 use super::fault::Fault;
 use super::registry::Seat;
 use super::{Front, Wire, closing};
 use crate::auth::{self, Credentials, Proof};
-use crate::remote::LINK_PRODUCT;
+use crate::remote::{self, LINK_PRODUCT};
 
 /// The smallest frame-max that may be agreed on.
 const FRAME_MIN: u32 = 4096;
@@ -122,7 +122,8 @@ where
         wire.read().await?;
     }
     let certified = matches!(&peer, Peer::Client(Caller { certified: Some(_), .. }));
-    wire.send(&start(front, certified)).await?;
+    let (start, drained) = start(front, certified);
+    wire.send(&start).await?;
     let start_ok = match wire.next_method().await? {
         Method::ConnectionStartOk(start_ok) => start_ok,
         other => return Err(unexpected(&other, "starting")),
@@ -152,7 +153,7 @@ where
         Method::ConnectionOpen(open) => open,
         other => return Err(unexpected(&other, "opening")),
     };
-    let visitor = is_link(&start_ok.client_properties);
+    let visitor = is_link(&start_ok.client_properties).then_some(Visitor { drained });
     let user = user.map(|user| (user, visitor));
     let (access, seat) = enter(front, number, user, open.virtual_host.as_str())
         .map_err(|fault| fault.in_method(connection::Open::ID))?;
@@ -234,7 +235,9 @@ fn unexpected(method: &Method, state: &str) -> Refused {
     Fault::channel_error(format_args!("unexpected method in connection state {state}")).in_method(method.id()).into()
 }
 
-fn start(front: &Front, certified: bool) -> connection::Start {
+/// The first word, and whether it says that this site is drained.
+fn start(front: &Front, certified: bool) -> (connection::Start, bool) {
+    let drained = !remote::drained(&front.broker.catalog()).is_empty();
     let capabilities = FieldTable::from([
         ("publisher_confirms", Value::from(true)),
         ("exchange_exchange_bindings", Value::from(true)),
@@ -253,14 +256,16 @@ fn start(front: &Front, certified: bool) -> connection::Start {
         ("cluster_name", Value::text(front.settings.cluster_name.clone())),
         ("platform", Value::text(format!("Rust on {}", std::env::consts::OS))),
         ("information", Value::from("Licensed under the Apache License 2.0")),
+        (remote::DRAINED, Value::from(drained)),
     ]);
-    connection::Start {
+    let start = connection::Start {
         version_major: 0,
         version_minor: 9,
         server_properties,
         mechanisms: Bytes::from_static(auth::mechanisms(certified).as_bytes()),
         locales: Bytes::from_static(b"en_US"),
-    }
+    };
+    (start, drained)
 }
 
 /// How a client names itself, for the log.
@@ -334,7 +339,12 @@ fn negotiated(field: &str, min: u32, max: u32, told: u32) -> Result<(), Fault> {
 }
 
 /// As RabbitMQ: limits are looked at before permissions.
-fn enter(front: &Front, number: u64, user: Option<(String, bool)>, vhost: &str) -> Result<(Access, Seat), Fault> {
+fn enter(
+    front: &Front,
+    number: u64,
+    user: Option<(String, Option<Visitor>)>,
+    vhost: &str,
+) -> Result<(Access, Seat), Fault> {
     let access = match user {
         Some((user, visitor)) => Access { user, vhost: vhost.to_owned(), internal: false, visitor },
         None => Access::link(vhost),

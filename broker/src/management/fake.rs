@@ -42,6 +42,7 @@ pub(crate) fn status(queue: QueueId) -> QueueStatus {
         bytes: 0,
         consumers: 0,
         wanting: false,
+        sites: Vec::new(),
         log: (0, 0, 0),
         mirrors: Vec::new(),
         lags: Vec::new(),

@@ -176,6 +176,7 @@ fn router(api: Api) -> Router {
         .route("/api/federation-links", get(links::federation))
         .route("/api/sites", get(sites::list))
         .route("/api/sites/drain", put(sites::drain).delete(sites::undrain))
+        .route("/api/sites/{site}/lost", put(sites::give_up).delete(sites::admit))
         .route("/api/users", get(users::list))
         .route("/api/users/{name}", put(users::put).delete(users::delete))
         .route("/api/vhosts", get(users::vhosts))

@@ -139,6 +139,9 @@ pub struct QueueRow {
     pub bytes: u64,
     /// Messages a second, lately.
     pub rates: Rates,
+    /// What other sites have of it: it is counted in `unacked`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<SiteShare>,
 }
 
 /// How far a backup trails.
@@ -211,6 +214,19 @@ pub struct LocalQueue {
     pub bytes: u64,
     /// Messages a second, lately.
     pub rates: Rates,
+    /// What other sites have of it.
+    pub sites: Vec<SiteShare>,
+}
+
+/// What another site has of a queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteShare {
+    /// Its name.
+    pub site: String,
+    /// Messages consigned to it.
+    pub consigned: u64,
+    /// Whether a link of it is here.
+    pub linked: bool,
 }
 
 /// `POST /api/policies`: a whole policy file.
@@ -342,6 +358,10 @@ pub struct SitesView {
     pub site: String,
     /// `active`; `draining` while something waits for other sites; `drained`.
     pub state: String,
+    /// Messages in queues that are shared with other sites.
+    pub shared: u64,
+    /// Sites that are given up for lost.
+    pub lost: Vec<String>,
     /// The others.
     pub sites: Vec<SiteRow>,
 }
@@ -368,6 +388,8 @@ pub struct Outbound {
     pub queue: String,
     /// The queue's state: `running`, or one word for what it is instead.
     pub state: String,
+    /// `exchange`: it waits for that site only; `queue`: it has been consigned to it.
+    pub scope: String,
     /// Whether the site's link is there.
     pub connected: bool,
     /// Messages that the site does not have for sure.

@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use warren_membership::catalog::{Queue, State, Takeover};
 use warren_replication::types::{Lag, NodeId, QueueId};
+use warren_shard::step::SiteStatus;
 
 use super::Api;
 use super::access::Reader;
-use super::model::{LagRow, LocalQueue, LocalQueues, QueueRow, Rates, UncleanRow};
+use super::model::{LagRow, LocalQueue, LocalQueues, QueueRow, Rates, SiteShare, UncleanRow};
 
 /// Where a node tells of the queues that it leads.
 pub(super) const LOCAL: &str = "/api/local/queues";
@@ -54,6 +55,7 @@ async fn led_here(api: &Api) -> LocalQueues {
             consumers: status.consumers,
             bytes: status.bytes,
             rates: api.sampler.rates(status.queue),
+            sites: status.sites.into_iter().map(share).collect(),
         };
         (status.queue.0, queue)
     });
@@ -183,6 +185,7 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
         consumers: 0,
         bytes: 0,
         rates: Rates::default(),
+        sites: Vec::new(),
     };
     let local = local.and_then(Result::ok).unwrap_or(&blank);
     QueueRow {
@@ -203,7 +206,12 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
         consumers: local.consumers,
         bytes: local.bytes,
         rates: local.rates,
+        sites: local.sites.clone(),
     }
+}
+
+fn share(status: SiteStatus) -> SiteShare {
+    SiteShare { site: status.site, consigned: status.consigned, linked: status.linked }
 }
 
 fn lag_row(lag: &Lag, max: Option<&Lag>) -> LagRow {

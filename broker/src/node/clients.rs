@@ -71,7 +71,7 @@ mod tests {
     fn links_stay_when_users_change_and_go_with_their_vhost() {
         let mut catalog = State::default();
         catalog.apply(&Command::PutVhost { name: "/".into() }).0.unwrap();
-        let client = Access { user: "gone".into(), vhost: "/".into(), internal: false, visitor: false };
+        let client = Access { user: "gone".into(), vhost: "/".into(), internal: false, visitor: None };
         assert_eq!(gone(&catalog, &client).as_deref(), Some("user 'gone' is deleted"));
         assert_eq!(gone(&catalog, &Access::link("/")), None);
         assert_eq!(gone(&catalog, &Access::link("v")).as_deref(), Some("vhost 'v' is deleted"));

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use warren_membership::catalog::{Change, State};
@@ -15,6 +16,7 @@ use warren_shard::step::{Input, QueueInfo};
 
 use crate::direct::Direct;
 use crate::peer::{LinkEvents, LinkHandle};
+use crate::remote;
 use crate::routing::Routes;
 use crate::shard::Shards;
 
@@ -46,6 +48,11 @@ impl CatalogEvents {
         }));
     }
 
+    fn lost_sites(&self, state: &State) {
+        let lost = remote::lost(state).into_iter().map(Bytes::from).collect();
+        self.shards.catalog(Input::LostSites(lost));
+    }
+
     fn deleted(&self, queue: QueueId) {
         self.known.lock().remove(&queue);
         self.shards.catalog(Input::Deleted(queue));
@@ -63,6 +70,7 @@ impl Observer for CatalogEvents {
         for node in state.nodes() {
             self.shards.catalog(Input::Registered(node.process.node, node.process.boot));
         }
+        self.lost_sites(state);
         for (queue, _) in state.queues() {
             self.queue(state, queue);
         }
@@ -74,8 +82,12 @@ impl Observer for CatalogEvents {
             match change {
                 Change::Queue(queue) => self.queue(state, *queue),
                 Change::QueueDeleted { queue, .. } => self.deleted(*queue),
-                Change::Users | Change::Primaries | Change::Parameters => {
+                Change::Users | Change::Primaries => {
                     self.users.send_replace(());
+                }
+                Change::Parameters => {
+                    self.users.send_replace(());
+                    self.lost_sites(state);
                 }
                 Change::NodeForgotten(node) => self.shards.catalog(Input::Forgotten(*node)),
                 Change::Node(node, _, boot) => self.shards.catalog(Input::Registered(*node, *boot)),

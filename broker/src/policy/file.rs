@@ -241,8 +241,8 @@ mirror = { replicas = ["a", "b"], min-in-sync = 1, leaders = "first" }
     fn mistakes_name_line_and_key() {
         for (text, expected) in [
             (
-                "[[policy]]\nname = \"a\"\npattern = \"x\"\napply-to = \"exchanges\"\nmode = \"multi-active\"\nmulti-active = { scope = \"queue\", sites = [] }\n",
-                "p.toml:6:18: policy[0].multi-active.scope: `multi-active.scope`: \"queue\" is not supported yet",
+                "[[policy]]\nname = \"a\"\npattern = \"x\"\napply-to = \"exchanges\"\nmode = \"multi-active\"\nmulti-active = { scope = \"all\", sites = [] }\n",
+                "p.toml:6:18: policy[0].multi-active.scope: `multi-active.scope`: is \"all\", expected",
             ),
             (
                 "[[policy]]\nname = \"a\"\npattern = \"x\"\napply-to = \"exchanges\"\nmode = \"multi-active\"\nmulti-active = { scope = \"exchange\", sites = [\n  { name = \"b\", uri = \"http://b\" },\n] }\n",

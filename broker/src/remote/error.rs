@@ -30,6 +30,12 @@ pub enum LinkError {
         /// Its own.
         said: String,
     },
+    /// A queue cannot be shared with it.
+    #[error("source: '{0}' is no Warren: queues are shared between Warrens only")]
+    NoWarren(String),
+    /// A message that must arrive here, once, was not taken: it comes again.
+    #[error("target: a message was refused, or its confirm took too long")]
+    Refused,
     /// Nothing to log in with.
     #[error("source: the credentials for site '{site}' cannot be read: {what}")]
     Credentials {

@@ -21,6 +21,7 @@ use super::link::{Demand, Ended, Link};
 use super::placement;
 use super::plan::{From, Kind, LinkKey, LinkPlan, Origin};
 use super::shovel;
+use super::sites;
 use super::state::{LinkState, Snapshot};
 use super::wanted::Wanted;
 use crate::shard::Shards;
@@ -158,7 +159,8 @@ fn start(plan: Arc<LinkPlan>, membership: Membership, connector: Connector, shar
         let (plan, state, stop) = (Arc::clone(&plan), Arc::clone(&state), stop.clone());
         tokio::spawn(async move {
             let demand = Consumers { plan: &plan, membership: &membership, shards };
-            let demand = (plan.key.kind == Kind::QueueFederation).then_some(&demand as &dyn Demand);
+            let moves = matches!(plan.key.kind, Kind::QueueFederation | Kind::SiteQueue);
+            let demand = moves.then_some(&demand as &dyn Demand);
             let link = Link { plan: &plan, connector: &connector, state: &state, stop: &stop, demand };
             let ended = link.run().await;
             info!(link = %plan.key, ?ended, moved = state.total(), "a link ended");
@@ -178,12 +180,16 @@ struct Consumers<'a> {
 }
 
 impl Demand for Consumers<'_> {
-    fn wanted(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+    fn wanted(&self, all: bool) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
         let key = &self.plan.key;
-        let queue = self.membership.state().queue_named(&key.vhost, &key.name).map(|(queue, _)| queue);
+        let catalog = self.membership.state();
+        let queue = catalog.queue_named(&key.vhost, &key.name).map(|(queue, _)| queue);
+        // A site that is drained itself takes nothing in.
+        let drained = key.kind == Kind::SiteQueue && sites::turned_away(&catalog, &key.vhost).is_some();
+        drop(catalog);
         Box::pin(async move {
-            let Ok(queue) = queue else { return false };
-            self.shards.status(queue).await.is_some_and(|status| status.leading && status.wanting)
+            let Some(queue) = queue.ok().filter(|_| !drained) else { return false };
+            self.shards.status(queue).await.is_some_and(|status| status.leading && (status.wanting || all))
         })
     }
 }

@@ -24,7 +24,8 @@ use super::connector::Connector;
 use super::error::LinkError;
 use super::flow::Flow;
 use super::mark::Marks;
-use super::plan::{AckMode, Extent, LinkPlan};
+use super::plan::{AckMode, Extent, Kind, LinkPlan};
+use super::sites;
 use super::source::{Delivery, Source};
 use super::state::{Condition, LinkState};
 use super::target::Target;
@@ -57,8 +58,8 @@ const BEFORE_ORDER: Duration = Duration::from_millis(500);
 
 /// Whether somebody waits for what a link brings.
 pub(super) trait Demand: Send + Sync {
-    /// Asked every few hundred milliseconds.
-    fn wanted(&self) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+    /// Asked every few hundred milliseconds; `all`: not only for who waits now.
+    fn wanted(&self, all: bool) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
 }
 
 /// How a link ended by itself.
@@ -95,7 +96,9 @@ impl Link<'_> {
         let is_site = self.plan.source.site.is_some();
         let mut backoff = if is_site { Backoff::of_site(first) } else { Backoff::new(first) };
         let mut attempt = 0;
-        let mut patience = if is_site { ORDER_PATIENCE } else { 0 };
+        // Only what comes by an exchange's link is in order.
+        let order = if self.plan.key.kind == Kind::Site { ORDER_PATIENCE } else { 0 };
+        let mut patience = order;
         loop {
             self.state.is(Condition::Starting);
             let before = self.state.total();
@@ -118,7 +121,7 @@ impl Link<'_> {
                     () = self.stop.cancelled() => return Ended::Stopped,
                 }
             }
-            patience = if is_site { ORDER_PATIENCE } else { 0 };
+            patience = order;
             attempt += 1;
             if self.state.total() > before {
                 backoff.reset();
@@ -231,11 +234,13 @@ impl Run<'_> {
         let mut drained_by: Option<Instant> = None;
         loop {
             let draining = drained_by.is_some();
-            if !draining {
+            if draining {
+                self.give_back()?;
+            } else {
                 self.take_deliveries()?;
             }
             self.take_answers()?;
-            self.settle();
+            self.settle()?;
             let on_the_way = !self.flow.is_empty() || !self.target.client.out.is_empty();
             if !on_the_way && (draining || self.is_done()) {
                 return self.finish(draining).await;
@@ -326,11 +331,27 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What has come of another site's queue and goes no further: nothing has become
+    /// of it, and it is for others again.
+    fn give_back(&mut self) -> Result<(), LinkError> {
+        if self.link.plan.key.kind == Kind::SiteQueue {
+            while let Some(delivery) = self.source.next()? {
+                self.source.refuse(delivery.tag);
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the source what it may forget.
-    fn settle(&mut self) {
+    fn settle(&mut self) -> Result<(), LinkError> {
         match self.link.plan.ack {
             AckMode::OnConfirm => {
                 let settled = self.flow.settle();
+                // A refusal may be one that only came too late to be a confirm: what is
+                // refused stays this site's, and is known if it is here (§4.9).
+                if !settled.refused.is_empty() && self.link.plan.key.kind == Kind::SiteQueue {
+                    return Err(LinkError::Refused);
+                }
                 for tag in &settled.refused {
                     self.source.refuse(*tag);
                 }
@@ -353,6 +374,7 @@ impl Run<'_> {
             }
             AckMode::OnPublish | AckMode::NoAck => {}
         }
+        Ok(())
     }
 
     async fn look_around(&mut self, tick: u32) -> Result<(), LinkError> {
@@ -366,7 +388,8 @@ impl Run<'_> {
             self.source.ask_length();
         }
         if let Some(demand) = self.link.demand {
-            if demand.wanted().await { self.source.consume() } else { self.source.pause() }
+            let all = sites::is_drained(self.source.client.server_properties());
+            if demand.wanted(all).await { self.source.consume() } else { self.source.pause() }
         }
         let state = self.link.state;
         state.measure(self.flow.unanswered() as u64, self.source.ready);

@@ -11,7 +11,7 @@ use warren_shard::origin;
 /// Where federated messages have been, the latest first.
 pub(super) const RECEIVED_FROM: &str = "x-received-from";
 /// The product that says itself where its messages were.
-const WARREN: &str = "Warren";
+pub(super) const WARREN: &str = "Warren";
 const SHOVELLED: &str = "x-shovelled";
 const SHOVELLED_AT: &str = "x-shovelled-timestamp";
 

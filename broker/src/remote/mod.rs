@@ -42,5 +42,8 @@ pub use link::{Ended, run as run_link};
 pub use parameters::check;
 pub use plan::{From, Kind, LinkKey, LinkPlan, Origin, To};
 pub use shovel::COMPONENT as SHOVEL;
-pub use sites::{drained, drains, policies as site_policies, site_of, turned_away};
+pub use sites::{
+    DRAINED, FOR_SITE, admits, drained, drains, gives_up, lost, policies as site_policies, shares_queue, site_of,
+    turned_away,
+};
 pub use state::{Condition, LinkState, Snapshot};

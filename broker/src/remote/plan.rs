@@ -41,6 +41,8 @@ pub enum Kind {
     QueueFederation,
     /// Takes from another site of a multi-active policy what was published there.
     Site,
+    /// Moves messages of another site's queue of that name to where consumers wait.
+    SiteQueue,
 }
 
 impl Kind {
@@ -52,6 +54,7 @@ impl Kind {
             Self::ExchangeFederation => "exchange-federation",
             Self::QueueFederation => "queue-federation",
             Self::Site => "site",
+            Self::SiteQueue => "site-queue",
         }
     }
 }

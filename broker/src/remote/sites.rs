@@ -1,30 +1,39 @@
 //! Multi-active: the links by which this cluster takes from every other site what
-//! was published there, and what drains it.
+//! was published there, and what drains it or gives another up for lost.
 //!
 //! A site's link queue at another site holds what the one has not taken yet. Each
 //! of its messages is known by its place in it (`warren_shard::origin`), so that
 //! it arrives once whatever fails in between (§4.8). What came over such a link is
 //! not put into the link queues here: every site takes from every other itself.
+//!
+//! Where queues are shared, a link takes from the queue of the same name at another
+//! site, while consumers wait here, what that consigns to this site (§4.9).
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use warren_amqp::{FieldTable, Value};
 use warren_membership::catalog::{ParameterKey, Queue, State};
-use warren_replication::plan::{Credentials, Link, Site, Sites};
+use warren_replication::plan::{Credentials, Link, Scope, Site, Sites};
 use warren_shard::origin;
 
 use super::connector::Connector;
 use super::error::LinkError;
 use super::federation::{self, Here};
 use super::json::{self, OneOrMany};
-use super::mark::{Hops, Marks, RECEIVED_FROM};
+use super::mark::{Hops, Marks, RECEIVED_FROM, WARREN};
 use super::plan::{AckMode, Extent, From, Kind, LinkKey, LinkPlan, Origin, QueuePlan, SourcePlan, TargetPlan, To};
 use crate::client::Uri;
 
-/// The argument of a link queue that names the site for which it waits.
-const FOR_SITE: &str = "x-warren-site";
+/// The argument that names a site: of a link queue, the one for which it waits; of a
+/// consumer, the one whose link it is.
+pub const FOR_SITE: &str = "x-warren-site";
 /// The component of the parameter that drains this site, in each of its vhosts.
 const DRAIN: &str = "site-drain";
+/// The component of the parameters that give sites up for lost, by their names.
+const LOST: &str = "site-lost";
+/// In the server's properties: whether its clients are turned away.
+pub const DRAINED: &str = "site_drained";
 
 /// The site that has to be at the far end of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +111,41 @@ pub(super) fn exchange_link(
     })
 }
 
+/// The link that moves what waits in another site's queue of this name to here.
+pub(super) fn queue_link(here: Here<'_>, queue: &str, sites: &Sites, site: &Site) -> Result<LinkPlan, String> {
+    let uris = json::uris("uri", &OneOrMany::Many(site.uris.clone()), here.vhost)?;
+    if uris.iter().any(Uri::is_local) {
+        return Err(format!("site '{}': a URI without a host is this cluster itself", site.name));
+    }
+    let there = || QueuePlan { name: queue.to_owned(), arguments: None };
+    Ok(LinkPlan {
+        key: LinkKey {
+            kind: Kind::SiteQueue,
+            vhost: here.vhost.to_owned(),
+            name: queue.to_owned(),
+            upstream: site.name.clone(),
+        },
+        origin: Origin::Policy,
+        source: SourcePlan {
+            uris,
+            from: From::Queue(there()),
+            prefetch: sites.prefetch,
+            consumer: FieldTable::from([(FOR_SITE, Value::text(here.cluster.to_owned()))]),
+            site: Some(FarEnd { name: site.name.clone(), credentials: site.credentials.clone() }),
+        },
+        target: TargetPlan { uris: vec![Uri::local(here.vhost)], to: To::Queue(there()) },
+        ack: AckMode::OnConfirm,
+        extent: Extent::Forever,
+        marks: Marks::default(),
+        reconnect: Some(std::time::Duration::from_secs(sites.reconnect_delay.into())),
+    })
+}
+
+/// Whether a site says of itself that it is drained: everything is to be fetched.
+pub(super) fn is_drained(server: &FieldTable) -> bool {
+    server.get(DRAINED).is_some_and(|drained| drained.as_bool() == Some(true))
+}
+
 impl FarEnd {
     /// The URI with what this node knows to log in with.
     pub(super) fn complete(&self, uri: &Uri) -> Result<Uri, LinkError> {
@@ -119,12 +163,20 @@ impl FarEnd {
     }
 
     /// Makes sure that it is this site that answers there, before anything is made.
-    pub(super) async fn check(&self, connector: &Connector, uri: &Uri, name: &str) -> Result<(), LinkError> {
-        let client = connector.connect(uri, name).await.map_err(LinkError::source)?;
+    pub(super) async fn check(&self, connector: &Connector, uri: &Uri, plan: &LinkPlan) -> Result<(), LinkError> {
+        let client = connector.connect(uri, &plan.key.to_string()).await.map_err(LinkError::source)?;
+        let product = client.server_properties().get("product");
+        let product = product.as_ref().and_then(Value::as_str).map(str::to_owned);
         let said = client.server_properties().get("cluster_name");
         let said = said.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
         client.close().await.map_err(LinkError::source)?;
-        if said == self.name { Ok(()) } else { Err(LinkError::Stranger { expected: self.name.clone(), said }) }
+        match product.as_deref() {
+            _ if said != self.name => Err(LinkError::Stranger { expected: self.name.clone(), said }),
+            Some(WARREN) => Ok(()),
+            // It consigns nothing.
+            _ if plan.key.kind == Kind::SiteQueue => Err(LinkError::NoWarren(said)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -143,6 +195,39 @@ pub fn policies<'a>(catalog: &'a State, vhost: Option<&'a str>) -> impl Iterator
     })
 }
 
+/// Whether a policy shares a queue with this site, and it is not given up for lost.
+#[must_use]
+pub fn shares_queue(catalog: &State, vhost: &str, queue: &str, site: &str) -> bool {
+    let Some(Link::Sites(sites)) = catalog.policies().queue_link(vhost, queue) else { return false };
+    sites.scope == Scope::Queue && sites.sites.iter().any(|other| other.name == site) && !lost(catalog).contains(site)
+}
+
+/// The sites that are given up for lost.
+#[must_use]
+pub fn lost(catalog: &State) -> BTreeSet<String> {
+    catalog.parameters().of(LOST).map(|(key, _)| key.name.clone()).collect()
+}
+
+/// The parameter that gives a site up, with what it says; `None`: there is no vhost.
+#[must_use]
+pub fn gives_up(catalog: &State, site: &str) -> Option<(ParameterKey, String)> {
+    // One that no policy names any more may have something yet.
+    let mut named = policies(catalog, None).filter(|(_, sites)| sites.sites.iter().any(|other| other.name == site));
+    let vhost = named.next().map(|(vhost, _)| vhost).or_else(|| catalog.vhosts().next().map(|(vhost, _)| vhost))?;
+    let key = ParameterKey { component: LOST.to_owned(), vhost: vhost.to_owned(), name: site.to_owned() };
+    Some((key, serde_json::json!({ "since": now() }).to_string()))
+}
+
+/// The parameters by which a site is given up.
+#[must_use]
+pub fn admits(catalog: &State, site: &str) -> Vec<ParameterKey> {
+    catalog.parameters().of(LOST).map(|(key, _)| key.clone()).filter(|key| key.name == site).collect()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 fn drain_key(vhost: &str) -> ParameterKey {
     ParameterKey { component: DRAIN.to_owned(), vhost: vhost.to_owned(), name: DRAIN.to_owned() }
 }
@@ -150,7 +235,7 @@ fn drain_key(vhost: &str) -> ParameterKey {
 /// The parameters that drain this site: one in each vhost with a multi-active policy.
 #[must_use]
 pub fn drains(catalog: &State) -> Vec<(ParameterKey, String)> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = now();
     let mut vhosts: Vec<&str> = policies(catalog, None).map(|(vhost, _)| vhost).collect();
     vhosts.sort_unstable();
     vhosts.dedup();
@@ -191,12 +276,7 @@ mod tests {
 
     fn sites() -> Sites {
         let site = |name: &str| Site { name: name.into(), uris: vec![format!("amqp://{name}:1")], credentials: None };
-        Sites {
-            scope: warren_replication::plan::Scope::Exchange,
-            sites: vec![site("b"), site("c")],
-            prefetch: 7,
-            reconnect_delay: 1,
-        }
+        Sites { scope: Scope::Exchange, sites: vec![site("b"), site("c")], prefetch: 7, reconnect_delay: 1 }
     }
 
     fn catalog() -> State {

@@ -6,7 +6,7 @@ use warren_amqp::{FieldTable, Method, Payload, ShortStr, basic, queue};
 use super::connector::Connector;
 use super::ends;
 use super::error::LinkError;
-use super::plan::{AckMode, LinkPlan};
+use super::plan::{AckMode, Kind, LinkPlan};
 use crate::client::{CHANNEL, Client, ClientError};
 
 /// The largest message that a link hands on.
@@ -68,7 +68,7 @@ impl Source {
         let mut uri = uri.clone();
         if let Some(site) = &plan.source.site {
             uri = site.complete(&uri)?;
-            site.check(connector, &uri, &name).await?;
+            site.check(connector, &uri, plan).await?;
         }
         let (client, declared) =
             ends::open_source(connector, &uri, &name, &plan.source.from).await.map_err(LinkError::source)?;
@@ -78,7 +78,7 @@ impl Source {
             tag: ShortStr::truncated(&format!("link-{}", plan.key.name)),
             arguments: plan.source.consumer.clone(),
             no_ack: plan.ack == AckMode::NoAck,
-            exclusive: plan.source.site.is_some(),
+            exclusive: plan.key.kind == Kind::Site,
             length: declared.message_count.into(),
             ready: Some(declared.message_count.into()),
             asked: false,

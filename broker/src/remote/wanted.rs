@@ -83,6 +83,13 @@ fn of_policies(cluster: &str, catalog: &State, found: &mut Found) {
         let Some(link) = policies.queue_link(&queue.vhost, &queue.name) else { continue };
         let here = Here { cluster, vhost: &queue.vhost };
         let what = format!("queue '{}'", queue.name);
+        if let Link::Sites(sites) = link {
+            for site in sites.sites.iter().filter(|site| site.name != cluster) {
+                let plan = sites::queue_link(here, &queue.name, sites, site);
+                found.add(&queue.vhost, &what, plan);
+            }
+            continue;
+        }
         let Some(wanted) = upstreams_of(link) else {
             found.add(&queue.vhost, &what, shovel_of(here, &queue.name, link));
             continue;

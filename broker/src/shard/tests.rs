@@ -220,6 +220,7 @@ impl<'a> Client<'a> {
             exclusive: false,
             priority: 0,
             reading: None,
+            site: None,
         };
         self.node.shards.submit(vec![(QUEUE, Local::Consume { spec, cancel_on_failover: false })]);
     }

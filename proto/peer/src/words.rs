@@ -4,6 +4,7 @@
 //! in are slices of the buffer that was received.
 
 use bytes::Bytes;
+use warren_replication::consigned::Consignment;
 use warren_replication::message::{
     Anew, Closing, ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading,
     SettleReason, ToEntry, ToLeader,
@@ -24,6 +25,8 @@ pub struct WordError(pub &'static str);
 const REDELIVERED: u64 = 1;
 /// A flag of a delivery's row: its consumer is that of the row before.
 const SAME_CONSUMER: u64 = 2;
+/// A flag of a delivery's row: it is consigned, under the number and floor that follow.
+const CONSIGNED: u64 = 4;
 
 /// About how many bytes a word takes on the wire; what link budgets count.
 #[must_use]
@@ -39,7 +42,7 @@ pub fn weight(word: &QueueWord) -> usize {
             ToLeader::Publish { messages, .. } => messages.iter().map(|(_, message)| message.weight() + ROW).sum(),
             ToLeader::Claim { consumers, held, .. } => consumers.len() * 2 * WORD + held.len() * ROW,
             ToLeader::Settle { offsets, .. } => offsets.len(),
-            ToLeader::Return { offsets } => offsets.len() * 2,
+            ToLeader::Return { offsets, .. } => offsets.len() * 2,
             _ => 0,
         },
         QueueWord::ToEntry(_, word) => match word {
@@ -212,13 +215,13 @@ fn encode_to_leader(word: ToLeader) -> Kind {
             };
             Kind::Settle(wire::Settle { offsets: offsets_out(&offsets), reason: reason.into() })
         }
-        ToLeader::Return { offsets } => {
+        ToLeader::Return { offsets, unused } => {
             let mut table = Table::with_rows(offsets.len());
             for (offset, count) in offsets {
                 table.near(offset.0);
                 table.number(u64::from(count));
             }
-            Kind::Return(table.finish())
+            Kind::Return(wire::Return { table: table.finish(), unused })
         }
         ToLeader::Get { key } => Kind::Get(key_out(key)),
         ToLeader::Purge { request } => Kind::Purge(request),
@@ -266,13 +269,13 @@ fn decode_to_leader(kind: Kind) -> Result<ToLeader, WordError> {
             };
             ToLeader::Settle { offsets: offsets_in(&settle.offsets)?, reason }
         }
-        Kind::Return(table) => {
+        Kind::Return(wire::Return { table, unused }) => {
             let mut rows = Rows::new(&table);
             let mut offsets = Vec::new();
             while !rows.is_empty() {
                 offsets.push((Offset(rows.near()?), rows.small()?));
             }
-            ToLeader::Return { offsets }
+            ToLeader::Return { offsets, unused }
         }
         Kind::Get(key) => ToLeader::Get { key: key_in(Some(key))? },
         Kind::Purge(request) => ToLeader::Purge { request },
@@ -433,6 +436,7 @@ fn spec_out(spec: ConsumerSpec) -> wire::Consumer {
         exclusive: spec.exclusive,
         priority: spec.priority,
         reading: spec.reading.map(reading_out),
+        site: spec.site,
     }
 }
 
@@ -445,6 +449,7 @@ fn spec_in(spec: wire::Consumer) -> Result<ConsumerSpec, WordError> {
         exclusive: spec.exclusive,
         priority: spec.priority,
         reading: spec.reading.map(reading_in).transpose()?,
+        site: spec.site,
     })
 }
 
@@ -545,7 +550,9 @@ fn deliveries_out(deliveries: &[Delivery]) -> wire::Deliveries {
     let mut last = None;
     for delivery in deliveries {
         let same = last == Some(delivery.consumer);
-        let flags = if same { SAME_CONSUMER } else { 0 } | if delivery.redelivered { REDELIVERED } else { 0 };
+        let flags = if same { SAME_CONSUMER } else { 0 }
+            | if delivery.redelivered { REDELIVERED } else { 0 }
+            | if delivery.consignment.is_some() { CONSIGNED } else { 0 };
         packer.message(flags, &delivery.message);
         if !same {
             packer.table.consumer(&delivery.consumer);
@@ -553,6 +560,10 @@ fn deliveries_out(deliveries: &[Delivery]) -> wire::Deliveries {
         last = Some(delivery.consumer);
         packer.table.near(delivery.offset.0);
         packer.table.number(u64::from(delivery.count));
+        if let Some(Consignment { number, floor }) = delivery.consignment {
+            packer.table.number(number);
+            packer.table.number(floor);
+        }
     }
     let (table, payload) = packer.finish();
     wire::Deliveries { table, payload, floor: 0 }
@@ -569,6 +580,11 @@ fn deliveries_in(deliveries: wire::Deliveries) -> Result<Vec<Delivery>, WordErro
             offset: Offset(unpacker.rows.near()?),
             count: unpacker.rows.small()?,
             redelivered: flags & REDELIVERED != 0,
+            consignment: if flags & CONSIGNED == 0 {
+                None
+            } else {
+                Some(Consignment { number: unpacker.rows.number()?, floor: unpacker.rows.number()? })
+            },
             message,
         });
     }

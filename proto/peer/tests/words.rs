@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use warren_peer::link as wire;
 use warren_peer::words;
+use warren_replication::consigned::Consignment;
 use warren_replication::message::{
     Anew, Closing, ConsumeOutcome, ConsumerSpec, Delivery, Held, Message, MirrorMessage, QueueWord, ReadFrom, Reading,
     SettleReason, ToEntry, ToLeader,
@@ -69,8 +70,9 @@ fn reading() -> impl Strategy<Value = Reading> {
 
 fn spec() -> impl Strategy<Value = ConsumerSpec> {
     let flags = (any::<bool>(), any::<bool>());
-    (key(), bytes(10), any::<u32>(), flags, any::<i32>(), prop::option::of(reading())).prop_map(
-        |(key, tag, prefetch, (no_ack, exclusive), priority, reading)| ConsumerSpec {
+    let more = (prop::option::of(reading()), prop::option::of(bytes(10)));
+    (key(), bytes(10), any::<u32>(), flags, any::<i32>(), more).prop_map(
+        |(key, tag, prefetch, (no_ack, exclusive), priority, (reading, site))| ConsumerSpec {
             key,
             tag,
             prefetch,
@@ -78,6 +80,7 @@ fn spec() -> impl Strategy<Value = ConsumerSpec> {
             exclusive,
             priority,
             reading,
+            site,
         },
     )
 }
@@ -91,8 +94,16 @@ fn position() -> impl Strategy<Value = Position> {
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
-    (key(), offset(), any::<u32>(), any::<bool>(), message()).prop_map(
-        |(consumer, offset, count, redelivered, message)| Delivery { consumer, offset, count, redelivered, message },
+    let consignment = any::<(u64, u64)>().prop_map(|(number, floor)| Consignment { number, floor });
+    (key(), offset(), any::<u32>(), any::<bool>(), prop::option::of(consignment), message()).prop_map(
+        |(consumer, offset, count, redelivered, consignment, message)| Delivery {
+            consumer,
+            offset,
+            count,
+            redelivered,
+            consignment,
+            message,
+        },
     )
 }
 
@@ -171,7 +182,8 @@ fn to_leader() -> impl Strategy<Value = ToLeader> {
         (key(), any::<u32>()).prop_map(|(consumer, messages)| ToLeader::Written { consumer, messages }),
         (key(), any::<u32>()).prop_map(|(consumer, messages)| ToLeader::Credit { consumer, messages }),
         (vec(offset(), 0..30), reason()).prop_map(|(offsets, reason)| ToLeader::Settle { offsets, reason }),
-        vec((offset(), any::<u32>()), 0..30).prop_map(|offsets| ToLeader::Return { offsets }),
+        (vec((offset(), any::<u32>()), 0..30), any::<bool>())
+            .prop_map(|(offsets, unused)| ToLeader::Return { offsets, unused }),
         key().prop_map(|key| ToLeader::Get { key }),
         any::<u64>().prop_map(|request| ToLeader::Purge { request }),
         any::<u64>().prop_map(|request| ToLeader::Count { request }),
@@ -259,7 +271,7 @@ proptest! {
             wire::word::Word::Got(wire::Got { delivery: Some(deliveries), ready: 0 }),
             wire::word::Word::Publish(wire::Publish { table: table.clone(), payload, ..Default::default() }),
             wire::word::Word::Settled(table.clone()),
-            wire::word::Word::Return(table.clone()),
+            wire::word::Word::Return(wire::Return { table: table.clone(), unused: true }),
             wire::word::Word::Confirmed(wire::Sequences { session: None, ranges: table.clone() }),
             wire::word::Word::Claim(wire::Claim { node: 0, consumers: vec![], held: table }),
         ];
@@ -334,6 +346,7 @@ fn a_batch_costs_a_few_bytes_a_message() {
             offset: Offset(offset),
             count: 0,
             redelivered: false,
+            consignment: None,
             message: message.clone(),
         })
         .collect();

@@ -10,7 +10,7 @@ use crate::log::{Log, Marks, Whole, position_in};
 use crate::mutation::{self, Mutation};
 use crate::types::{Epoch, Index, Offset, Position, QueueId};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Why bytes are no checkpoint of this queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use crate::keys::Key;
 use crate::message::{Message, SettleReason};
 use crate::record::{Record, push_run};
@@ -130,6 +132,16 @@ impl Draft {
         }
     }
 
+    pub(crate) fn consign(&mut self, site: Bytes, first: u64, offsets: &[Offset]) {
+        self.bytes += site.len() + offsets.len() * 8;
+        self.records.push(Record::Consign { site, first, runs: runs(offsets) });
+    }
+
+    pub(crate) fn reclaim(&mut self, offsets: &[Offset]) {
+        self.bytes += offsets.len() * 8;
+        self.records.push(Record::Reclaim { ranges: runs(offsets) });
+    }
+
     pub(crate) fn horizon(&mut self, offset: Offset) {
         self.records.push(Record::Horizon(offset));
     }
@@ -137,4 +149,10 @@ impl Draft {
     pub(crate) fn end_session(&mut self, session: Session) {
         self.records.push(Record::EndSession(session));
     }
+}
+
+fn runs(offsets: &[Offset]) -> Vec<(u64, u64)> {
+    let mut runs = Vec::new();
+    offsets.iter().for_each(|offset| push_run(&mut runs, offset.0));
+    runs
 }

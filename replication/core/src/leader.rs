@@ -38,7 +38,13 @@ pub(crate) struct Leader {
     stamps: Stamps,
     /// Kept under `max-lag` only.
     trail: Trail,
+    /// The number of the next consignment (§4.9): above all of earlier epochs, also
+    /// of those that an unclean election has left behind.
+    next_consignment: u64,
 }
+
+/// Bits of a consignment's number below the epoch.
+const CONSIGNMENTS: u32 = 40;
 
 impl Terms {
     /// Whether there is no room for a message: whether it is to be kept then.
@@ -110,6 +116,7 @@ impl Leader {
             in_sync: InSync::default(),
             stamps: Stamps::default(),
             trail: Trail::default(),
+            next_consignment: own.known.0 << CONSIGNMENTS,
         };
         out.push(Action::Leading);
         leader.follow(own, now);
@@ -176,6 +183,12 @@ impl Leader {
             Proposal::Settle { offsets, reason } => self.draft.settle(now, offsets, reason),
             Proposal::SettleRanges { ranges, reason } => self.draft.settle_ranges(now, ranges, reason),
             Proposal::Return { offsets } => self.draft.give_back(offsets),
+            Proposal::Consign { site, offsets } => {
+                let first = self.next_consignment;
+                self.next_consignment += offsets.len() as u64;
+                self.draft.consign(site, first, &offsets);
+            }
+            Proposal::Reclaim { offsets } => self.draft.reclaim(&offsets),
             Proposal::Horizon(offset) => self.draft.horizon(offset),
             Proposal::EndSession(session) => {
                 if self.appended.get(&session).is_some() {

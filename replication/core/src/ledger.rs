@@ -1,11 +1,12 @@
 //! What the committed log has made of a queue: live offsets, delivery counts,
-//! horizon, sessions. Derived state; nothing uncommitted is ever in it (§5.2).
+//! horizon, sessions, what is consigned. Derived state; nothing uncommitted is ever in it (§5.2).
 
 use std::collections::BTreeMap;
 
 use bytes::{BufMut, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
+use crate::consigned::Consigned;
 use crate::keys::Keys;
 use crate::mutation::{self, Mutation};
 use crate::ranges::RangeSet;
@@ -29,6 +30,7 @@ pub struct Ledger {
     doomed: RangeSet,
     keys: Keys,
     counts: BTreeMap<u64, u32>,
+    consigned: Consigned,
     sessions: SessionTable,
 }
 
@@ -80,6 +82,12 @@ impl Ledger {
         self.counts.iter().map(|(&offset, &count)| (Offset(offset), count))
     }
 
+    /// Live messages that only links of one site may be given (§4.9).
+    #[must_use]
+    pub fn consigned(&self) -> &Consigned {
+        &self.consigned
+    }
+
     /// Nothing at or above this offset was ever delivered.
     #[must_use]
     pub fn horizon(&self) -> Offset {
@@ -112,6 +120,7 @@ impl Ledger {
             doomed: RangeSet::new(),
             keys: self.keys.clone(),
             counts: BTreeMap::new(),
+            consigned: Consigned::default(),
             sessions: match mutation::on(Mutation::InstallWithoutSessions) {
                 true => SessionTable::default(),
                 false => self.sessions.clone(),
@@ -181,6 +190,27 @@ impl Ledger {
                         }
                     }
                 }
+                Record::Consign { site, first, runs } => {
+                    let offsets = runs.iter().flat_map(|&(first, last)| first..=last);
+                    let mut counted = Vec::new();
+                    for (offset, number) in offsets.zip(*first..) {
+                        if self.live.contains(offset) && self.consigned.insert(offset, site, number) {
+                            counted.push(offset);
+                        }
+                    }
+                    if let Some(told) = told.as_deref_mut().filter(|_| !counted.is_empty()) {
+                        told.consigned.push((site.clone(), counted));
+                    }
+                }
+                Record::Reclaim { ranges } => {
+                    for &(first, last) in ranges {
+                        self.consigned.remove(first..last.saturating_add(1), |offset| {
+                            if let Some(told) = told.as_deref_mut() {
+                                told.reclaimed.push(offset);
+                            }
+                        });
+                    }
+                }
                 Record::Horizon(offset) => self.horizon = self.horizon.max(*offset),
                 Record::EndSession(session) => self.sessions.end(session),
                 Record::EpochStart { unclean, .. } => {
@@ -204,6 +234,9 @@ impl Ledger {
             for offset in counted {
                 self.counts.remove(&offset);
             }
+        }
+        if !self.consigned.is_empty() {
+            self.consigned.remove(first..end, |_| {});
         }
         for marked in [&mut self.expiring, &mut self.doomed] {
             if !marked.is_empty() {
@@ -244,6 +277,7 @@ impl Ledger {
             out.put_varint(*offset);
             out.put_u32_le(*count);
         }
+        self.consigned.encode(out);
         self.sessions.encode(out);
     }
 
@@ -262,6 +296,7 @@ impl Ledger {
         for _ in 0..from.count(5)? {
             ledger.counts.insert(from.varint()?, from.u32()?);
         }
+        ledger.consigned = Consigned::decode(from)?;
         ledger.sessions = SessionTable::decode(from)?;
         Ok(ledger)
     }
@@ -313,6 +348,8 @@ mod tests {
             settled: Vec::new(),
             returned: Vec::new(),
             ignored: Vec::new(),
+            consigned: Vec::new(),
+            reclaimed: Vec::new(),
             horizon: Offset(0),
         }
     }
@@ -347,6 +384,29 @@ mod tests {
             ledger.apply(&entry(index, 1, 0, vec![Record::Return { offsets: vec![(Offset(0), count)] }]), None);
             assert_eq!(ledger.count(Offset(0)), stored);
         }
+    }
+
+    /// §4.9: a consignment ends when the message is settled or reclaimed.
+    #[test]
+    fn a_message_is_consigned_once_until_it_is_settled_or_reclaimed() {
+        let site = |name: &'static str| bytes::Bytes::from_static(name.as_bytes());
+        let consign = |name, first, runs| Record::Consign { site: site(name), first, runs };
+        let mut ledger = Ledger::default();
+        ledger.apply(&publish(1, 0, 5), None);
+        let mut first = told();
+        ledger.apply(&entry(2, 5, 0, vec![consign("a", 70, vec![(3, 4), (1, 1)])]), Some(&mut first));
+        assert_eq!(first.consigned, [(site("a"), vec![3, 4, 1])]);
+        let mut second = told();
+        let records = vec![settle(&[(4, 4)]), consign("b", 80, vec![(0, 4)]), Record::Reclaim { ranges: vec![(0, 1)] }];
+        ledger.apply(&entry(3, 5, 0, records), Some(&mut second));
+        assert_eq!(second.consigned, [(site("b"), vec![0, 2])]);
+        assert_eq!(second.reclaimed, [0, 1]);
+        let consigned: Vec<_> = ledger.consigned().iter().map(|(offset, site)| (offset, site.clone())).collect();
+        assert_eq!(consigned, [(2, site("b")), (3, site("a"))]);
+        assert_eq!(ledger.consigned().consignment(2).map(|consignment| consignment.number), Some(82));
+        let mut bytes = BytesMut::new();
+        ledger.encode(&mut bytes);
+        assert_eq!(Ledger::decode(&mut Reader::new(&bytes)).unwrap(), ledger);
     }
 
     /// §5.3: the base's ledger with a later session table, then the log, gives

@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod codec;
+pub mod consigned;
 mod disk;
 mod draft;
 mod isr;

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use crate::consigned::Consignment;
 use crate::types::{ConsumerKey, Epoch, Index, NodeId, Offset, Position, Session, Version};
 
 /// A published message: slices of the buffer that it was read into, or of the
@@ -125,6 +126,9 @@ pub struct ConsumerSpec {
     pub priority: i32,
     /// Of a stream only: where it reads.
     pub reading: Option<Reading>,
+    /// The other site whose link it is: it gets what is consigned to that, and
+    /// nothing else (§4.9).
+    pub site: Option<Bytes>,
 }
 
 /// Where a consumer of a stream is. Its entry node keeps this as it goes, and
@@ -251,6 +255,9 @@ pub enum ToLeader {
     Return {
         /// Which, and the delivery count after this return (count held + 1).
         offsets: Vec<(Offset, u32)>,
+        /// Their holder said so, and did not just go away: nothing has become of
+        /// them. What was consigned to a site is anybody's again (§4.9).
+        unused: bool,
     },
     /// `basic.get`: one message, held under `key` until settled.
     Get {
@@ -315,6 +322,8 @@ pub struct Delivery {
     pub count: u32,
     /// Whether it may have been delivered before (§2.6).
     pub redelivered: bool,
+    /// To a site's link: under which number (§4.9).
+    pub consignment: Option<Consignment>,
     /// The message.
     pub message: Message,
 }

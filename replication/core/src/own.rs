@@ -178,6 +178,8 @@ fn committed(pending: &Pending) -> Committed {
         settled: Vec::new(),
         returned: Vec::new(),
         ignored: Vec::new(),
+        consigned: Vec::new(),
+        reclaimed: Vec::new(),
         horizon: Offset(0),
     }
 }

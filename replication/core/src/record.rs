@@ -24,6 +24,7 @@ use std::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
+use crate::consigned::{put_site, site};
 use crate::keys::Key;
 use crate::message::{Message, SettleReason};
 use crate::types::{Epoch, Index, Offset, Position, Process, Session};
@@ -108,6 +109,21 @@ pub enum Record {
     Return {
         /// Offset and delivery count.
         offsets: Vec<(Offset, u32)>,
+    },
+    /// Only links of this site may be given these, until it settles them or gives
+    /// them back. Counts for what is live and consigned to nobody.
+    Consign {
+        /// Whose they are now.
+        site: Bytes,
+        /// The number of the first; the others follow.
+        first: u64,
+        /// Inclusive offset ranges, in the order of the numbers.
+        runs: Vec<(u64, u64)>,
+    },
+    /// Anybody may be given these again.
+    Reclaim {
+        /// Inclusive offset ranges.
+        ranges: Vec<(u64, u64)>,
     },
     /// Nothing at or above this was delivered before this record committed.
     Horizon(Offset),
@@ -377,6 +393,8 @@ const REFUSE: u8 = 7;
 const DUPLICATE: u8 = 8;
 const KEYS: u8 = 9;
 const UNCLEAN_START: u8 = 10;
+const CONSIGN: u8 = 11;
+const RECLAIM: u8 = 12;
 
 impl Record {
     fn encode(&self, out: &mut BytesMut) {
@@ -421,6 +439,16 @@ impl Record {
                     out.put_varint(offset.0);
                     out.put_varint(u64::from(*count));
                 }
+            }
+            Self::Consign { site, first, runs } => {
+                out.put_u8(CONSIGN);
+                put_site(out, site);
+                out.put_varint(*first);
+                put_runs(out, runs);
+            }
+            Self::Reclaim { ranges } => {
+                out.put_u8(RECLAIM);
+                put_runs(out, ranges);
             }
             Self::Horizon(offset) => {
                 out.put_u8(HORIZON);
@@ -468,6 +496,8 @@ impl Record {
                 }
                 Self::Return { offsets }
             }
+            CONSIGN => Self::Consign { site: site(from)?, first: from.varint()?, runs: runs(from)? },
+            RECLAIM => Self::Reclaim { ranges: runs(from)? },
             HORIZON => Self::Horizon(Offset(from.varint()?)),
             END_SESSION => Self::EndSession(from.session()?),
             EPOCH_START => Self::EpochStart { leader: from.process()?, unclean: false },
@@ -564,6 +594,8 @@ mod tests {
             Record::Keys { keys: vec![(u128::MAX - 1, 12), (7, 1_700_000_000_000)], most: 9 },
             Record::Settle { reason: SettleReason::Purged, ranges: vec![(0, 99), (120, 120)] },
             Record::Return { offsets: vec![(Offset(100), 1), (Offset(101), 7)] },
+            Record::Consign { site: Bytes::from_static(b"paris"), first: 1 << 40, runs: vec![(102, 104), (101, 101)] },
+            Record::Reclaim { ranges: vec![(103, 103)] },
             Record::Horizon(Offset(130)),
             Record::EndSession(session(2)),
         ];

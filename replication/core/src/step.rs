@@ -87,6 +87,18 @@ pub enum Proposal {
         /// Offset and count.
         offsets: Vec<(Offset, u32)>,
     },
+    /// Only links of this site may be given these from the commit on (§4.9).
+    Consign {
+        /// Whose they are to be.
+        site: Bytes,
+        /// In the order of their numbers.
+        offsets: Vec<Offset>,
+    },
+    /// Anybody may be given these again.
+    Reclaim {
+        /// Which.
+        offsets: Vec<Offset>,
+    },
     /// Nothing at or above this was delivered before this record commits.
     Horizon(Offset),
     /// The session is over.
@@ -224,6 +236,10 @@ pub struct Committed {
     /// Settles and returns that were proposed and changed nothing (unknown
     /// offset, stale count): the proposer must hear of them all the same.
     pub ignored: Vec<Offset>,
+    /// Consigned by this entry, only those that counted: sites with offsets.
+    pub consigned: Vec<(Bytes, Vec<u64>)>,
+    /// Consigned no more, though not settled: offsets.
+    pub reclaimed: Vec<u64>,
     /// The horizon after this entry.
     pub horizon: Offset,
 }

@@ -14,6 +14,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         if let Some(due) = due {
             self.timetable.put(offset, due);
         }
+        self.consigned.learn(offset, priority);
         if !self.contains(offset) {
             self.ready_bytes += u64::from(weight);
             self.ready.insert(offset, priority);
@@ -47,12 +48,15 @@ impl<K: Copy + Eq + Hash> Queue<K> {
                     due.push(offset);
                 } else if let Some(hold) = self.holds.get_mut(&offset) {
                     hold.overdue = true;
+                } else {
+                    self.consigned.is_due(offset);
                 }
             }
         }
         later.into_iter().for_each(|offset| self.timetable.put(offset, now));
-        let (ready, holds) = (&self.ready, &self.holds);
-        self.timetable.sweep(|offset| ready.contains(offset) || holds.contains_key(&offset));
+        let (ready, holds, consigned) = (&self.ready, &self.holds, &self.consigned);
+        let stays = |offset| ready.contains(offset) || holds.contains_key(&offset) || consigned.contains(offset);
+        self.timetable.sweep(stays);
         due
     }
 
@@ -86,8 +90,9 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             if let Some(hold) = self.holds.remove(&offset) {
                 self.untie(hold);
             }
+            self.consigned.forget(offset);
             return self.leaving.insert(offset);
         }
-        self.ready.remove(offset).is_some() && self.leaving.insert(offset)
+        (self.ready.remove(offset).is_some() || self.consigned.forget(offset)) && self.leaving.insert(offset)
     }
 }

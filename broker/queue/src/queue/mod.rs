@@ -1,11 +1,12 @@
 //! The queue itself: ready, held, leaving; and the gate of a takeover. What its
-//! rules demand is in `demands`.
+//! rules demand is in `demands`, what other sites have of it in `consigned`.
 //!
 //! A message is in exactly one place: *ready* (nobody has it), *held* (a
 //! consumer or a get has it), or *leaving* (its settle or return is on its way
 //! into the log). Only the commit of that record ends the leaving, so nothing
 //! here has to be undone when a commit takes long.
 
+mod consigned;
 mod demands;
 
 use std::hash::Hash;
@@ -17,6 +18,7 @@ use crate::lanes::Lanes;
 use crate::ready::Ready;
 use crate::rules::Rules;
 use crate::timetable::Timetable;
+use consigned::Consigned;
 
 /// A message given to a consumer or a get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +47,10 @@ pub enum Leave {
 pub struct Counts {
     /// Ready messages.
     pub ready: u64,
-    /// Delivered and not acknowledged, as far as the leader was told.
+    /// Delivered and not acknowledged, as far as the leader was told; or consigned
+    /// to another site.
     pub unacked: u64,
-    /// Consumers.
+    /// Consumers; links of other sites are none.
     pub consumers: u32,
     /// About so many bytes in ready and held messages.
     pub bytes: u64,
@@ -110,6 +113,8 @@ pub struct Queue<K> {
     /// or will be once they have moved on.
     leaving: Ready,
     holds: FxHashMap<u64, Hold>,
+    /// What is other sites'.
+    consigned: Consigned,
     /// Holds whose settle or return is on its way into the log.
     leaving_holds: u64,
     /// The offset after the highest one ever published.
@@ -152,6 +157,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             ready,
             leaving: Ready::default(),
             holds: FxHashMap::default(),
+            consigned: Consigned::default(),
             leaving_holds: 0,
             next,
             inherited: inherited.min(next),
@@ -221,7 +227,9 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             return;
         }
         self.typical = Some(typical);
-        let restored = self.ready.len_below(self.unweighed) + self.leaving.len_below(self.unweighed);
+        let restored = self.ready.len_below(self.unweighed)
+            + self.leaving.len_below(self.unweighed)
+            + self.consigned.waiting_below(self.unweighed);
         self.ready_bytes += restored * u64::from(typical);
         for hold in self.holds.values_mut().filter(|hold| hold.weight == 0) {
             hold.weight = typical;
@@ -243,7 +251,8 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         Ok(())
     }
 
-    /// Detaches a consumer; what it holds stays held. False if it was none.
+    /// Detaches a consumer; what it holds stays held. False if it was none, or a
+    /// link of another site.
     pub fn detach(&mut self, key: &K) -> bool {
         let was = self.consumers.detach(key);
         if self.open {
@@ -336,12 +345,17 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     }
 
     /// An entry node says that it holds this message, delivered with this count:
-    /// true if it was free and the count is the committed one (§6.8).
+    /// true if it was free, for him, and the count is the committed one (§6.8).
     pub fn claim(&mut self, offset: u64, key: K, count: u32, committed: u32) -> bool {
         if count != committed {
             return false;
         }
-        let Some(lane) = self.ready.remove(offset) else { return false };
+        // What a site has is its links' only, and they have nothing else.
+        let lane = match self.consumers.site(&key) {
+            None if !self.consigned.contains(offset) => self.ready.remove(offset),
+            site => self.consigned.claim(offset, site),
+        };
+        let Some(lane) = lane else { return false };
         let slot = self.consumers.slot(key);
         let weight = self.typical.unwrap_or(0);
         self.take(offset, Hold { slot, weight, count, stage: Stage::Held, lane, overdue: false });
@@ -402,6 +416,9 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             Leave::Leaving
         } else if self.leaving.contains(offset) {
             Leave::Already
+        } else if self.consigned.forget(offset) {
+            self.leaving.insert(offset);
+            Leave::Leaving
         } else {
             Leave::Unknown
         }
@@ -430,15 +447,16 @@ impl<K: Copy + Eq + Hash> Queue<K> {
 
     /// The settle is committed: the message is gone. Who held it, if anybody.
     pub fn settled(&mut self, offset: u64) -> Option<K> {
+        let was_consigned = self.consigned.forget(offset);
         if let Some(hold) = self.holds.remove(&offset) {
             self.ready.forget(offset);
             return self.untie(hold);
         }
-        let was_here = self.ready.remove(offset).is_some() || self.leaving.remove(offset);
+        let was_here = self.ready.remove(offset).is_some() || self.leaving.remove(offset) || was_consigned;
         self.ready.forget(offset);
         if was_here {
             // Weights of ready messages are not kept one by one.
-            let rest = self.ready.len() + self.leaving.len();
+            let rest = self.ready.len() + self.leaving.len() + self.consigned.idle();
             self.ready_bytes -= self.ready_bytes / (rest + 1);
             if rest == 0 {
                 self.ready_bytes = 0;
@@ -456,16 +474,20 @@ impl<K: Copy + Eq + Hash> Queue<K> {
             Stage::Returning => self.put_back(offset),
             Stage::Settling => {
                 let hold = self.holds.remove(&offset)?;
+                self.consigned.forget(offset);
                 self.leaving.insert(offset);
                 self.untie(hold)
             }
         }
     }
 
-    /// Whether this message is ready, held or leaving.
+    /// Whether this message is ready, held, leaving or another site's.
     #[must_use]
     pub fn contains(&self, offset: u64) -> bool {
-        self.ready.contains(offset) || self.holds.contains_key(&offset) || self.leaving.contains(offset)
+        self.ready.contains(offset)
+            || self.holds.contains_key(&offset)
+            || self.leaving.contains(offset)
+            || self.consigned.contains(offset)
     }
 
     /// How much is in the queue.
@@ -473,7 +495,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     pub fn counts(&self) -> Counts {
         Counts {
             ready: self.ready.len(),
-            unacked: self.holds.len() as u64 - self.leaving_holds,
+            unacked: self.holds.len() as u64 - self.leaving_holds + self.consigned.idle(),
             consumers: self.consumers.attached(),
             bytes: self.ready_bytes + self.held_bytes,
             wanting: self.ready.is_empty() && self.consumers.has_room_from(0),
@@ -487,7 +509,8 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     fn take(&mut self, offset: u64, hold: Hold) {
         // An estimate may run out before the messages do, or the other way round.
         let rest = self.ready_bytes.saturating_sub(u64::from(hold.weight));
-        self.ready_bytes = if self.ready.is_empty() && self.leaving.is_empty() { 0 } else { rest };
+        let none = self.ready.is_empty() && self.leaving.is_empty() && self.consigned.idle() == 0;
+        self.ready_bytes = if none { 0 } else { rest };
         self.held_bytes += u64::from(hold.weight);
         self.holds.insert(offset, hold);
     }
@@ -495,7 +518,9 @@ impl<K: Copy + Eq + Hash> Queue<K> {
     fn put_back(&mut self, offset: u64) -> Option<K> {
         let hold = self.holds.remove(&offset)?;
         self.ready_bytes += u64::from(hold.weight);
-        if hold.overdue {
+        if self.consigned.put_back(offset, hold.overdue) {
+            // It waits for its site's next link.
+        } else if hold.overdue {
             self.leaving.insert(offset);
             self.overdue.push(offset);
         } else {

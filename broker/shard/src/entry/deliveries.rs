@@ -68,19 +68,19 @@ impl Entry {
                 false
             });
         }
-        self.give_back(offsets);
+        self.give_back(offsets, true);
     }
 
-    pub(super) fn give_back(&mut self, offsets: Vec<Offset>) {
+    pub(super) fn give_back(&mut self, offsets: Vec<Offset>, unused: bool) {
         let mut returns = Vec::with_capacity(offsets.len());
         for offset in offsets {
             if let Some(held) = self.held.get_mut(&offset.0).filter(|held| held.state == HeldState::Held) {
-                held.state = HeldState::Returning;
+                held.state = HeldState::Returning { unused };
                 returns.push((offset, held.count + 1));
             }
         }
         if !returns.is_empty() {
-            self.say(ToLeader::Return { offsets: returns });
+            self.say(ToLeader::Return { offsets: returns, unused });
         }
     }
 
@@ -96,7 +96,7 @@ impl Entry {
     /// A delivery that nobody here waits for any more goes back.
     pub(super) fn bounce(&mut self, delivery: Delivery) {
         self.hold(&delivery);
-        self.give_back(vec![delivery.offset]);
+        self.give_back(vec![delivery.offset], false);
     }
 
     pub(super) fn deliver(
@@ -114,9 +114,10 @@ impl Entry {
             consumer.unsettled.push_back(delivery.offset.0);
         }
         self.hold(&delivery);
-        let Delivery { offset, redelivered, count, message, .. } = delivery;
+        let Delivery { offset, redelivered, consignment, count, message, .. } = delivery;
         let count = counted.then_some(count);
-        let event = ToChannel::Deliver { queue, consumer: key.number, offset, floor, redelivered, count, message };
+        let consumer = key.number;
+        let event = ToChannel::Deliver { queue, consumer, offset, floor, redelivered, consignment, count, message };
         replies.push((key.connection, key.channel, event));
     }
 

@@ -42,7 +42,10 @@ struct Consumer {
 enum HeldState {
     Held,
     Settling(SettleReason),
-    Returning,
+    Returning {
+        /// As of [`ToLeader::Return`].
+        unused: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -176,7 +179,7 @@ impl Entry {
             consumer.cancelled = true;
             if !consumer.spec.no_ack {
                 let held = self.held.values_mut().filter(|held| held.key == key && held.state == HeldState::Held);
-                held.for_each(|held| held.state = HeldState::Returning);
+                held.for_each(|held| held.state = HeldState::Returning { unused: false });
             }
         }
         self.consumers.retain(|_, consumer| !consumer.cancelled || !consumer.unsettled.is_empty());
@@ -214,19 +217,22 @@ impl Entry {
             held: held.iter().map(|(o, h)| Held { offset: Offset(**o), count: h.count, consumer: h.key }).collect(),
         });
         let mut settles: BTreeMap<SettleReason, Vec<Offset>> = BTreeMap::new();
-        let mut returns = Vec::new();
+        let (mut returns, mut unused) = (Vec::new(), Vec::new());
         for (offset, message) in held {
             match message.state {
                 HeldState::Held => {}
                 HeldState::Settling(reason) => settles.entry(reason).or_default().push(Offset(*offset)),
-                HeldState::Returning => returns.push((Offset(*offset), message.count + 1)),
+                HeldState::Returning { unused: false } => returns.push((Offset(*offset), message.count + 1)),
+                HeldState::Returning { unused: true } => unused.push((Offset(*offset), message.count + 1)),
             }
         }
         for (reason, offsets) in settles {
             self.out.push(ToLeader::Settle { offsets, reason });
         }
-        if !returns.is_empty() {
-            self.out.push(ToLeader::Return { offsets: returns });
+        for (offsets, unused) in [(returns, false), (unused, true)] {
+            if !offsets.is_empty() {
+                self.out.push(ToLeader::Return { offsets, unused });
+            }
         }
         for consumer in asked {
             self.out.push(ToLeader::Consume { spec: consumer.spec.clone() });
@@ -323,7 +329,7 @@ impl Entry {
             .map(|(o, _)| Offset(*o))
             .collect();
         held.sort_unstable();
-        self.give_back(held);
+        self.give_back(held, false);
         self.outdated.retain(|_, others| {
             others.retain(|key| !mine(key));
             !others.is_empty()
@@ -366,7 +372,7 @@ impl Entry {
             ToEntry::Returned { offsets } => {
                 for offset in offsets {
                     // It may have been delivered here again meanwhile.
-                    if self.held.get(&offset.0).is_some_and(|held| held.state == HeldState::Returning) {
+                    if self.held.get(&offset.0).is_some_and(|held| matches!(held.state, HeldState::Returning { .. })) {
                         self.held.remove(&offset.0);
                     }
                 }
@@ -474,7 +480,7 @@ impl Entry {
                     consumer.unwritten = consumer.unwritten.saturating_sub(1);
                     consumer.unsettled.retain(|unsettled| *unsettled != offset.0);
                 }
-                self.give_back(vec![*offset]);
+                self.give_back(vec![*offset], false);
                 true
             }
             ToChannel::Got { found: Some((offset, ..)), .. } => {
@@ -482,7 +488,7 @@ impl Entry {
                     self.gets.insert(held.key.number, held.key);
                     self.say(ToLeader::Get { key: held.key });
                 }
-                self.give_back(vec![*offset]);
+                self.give_back(vec![*offset], false);
                 true
             }
             ToChannel::Got { get, found: None, .. } => {

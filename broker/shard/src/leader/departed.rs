@@ -40,8 +40,9 @@ impl Departed {
         };
         for key in queue.consumers() {
             if world.is_gone(key.process) {
-                queue.detach(&key);
-                miss(key.process, true);
+                // A queue is not left by other sites' links.
+                let consumed = queue.detach(&key);
+                miss(key.process, consumed);
             }
         }
         for (offset, _) in queue.held_by(|key| world.is_gone(key.process)) {
@@ -90,7 +91,7 @@ impl Departed {
         });
         let (mut offsets, mut dead) = (Vec::new(), Vec::new());
         for (offset, count) in queue.held_by(|key| left.contains(&key.process)) {
-            if limit.is_some_and(|limit| count >= limit) {
+            if limit.is_some_and(|limit| count >= limit) && !queue.is_consigned(offset) {
                 if queue.doom(offset) {
                     dead.push(offset);
                 }

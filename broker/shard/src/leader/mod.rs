@@ -5,9 +5,10 @@
 //! - `gate` what is let in, `closing` that nothing is; `intake` what comes in
 //! - `supply` what stands ready to go out, `moves` what moves on
 //! - `questions` what was asked, `departed` who has gone
-//! - `ruling` what the rules of the queue demand
+//! - `ruling` what the rules of the queue demand, `consigning` what other sites do
 
 mod closing;
+mod consigning;
 mod departed;
 mod gate;
 mod intake;
@@ -41,6 +42,7 @@ use crate::step::Wish;
 use crate::takeover::{Takeover, Waits};
 use crate::world::World;
 use closing::Closed;
+use consigning::number;
 pub(crate) use departed::Departed;
 use gate::Gate;
 pub(crate) use gate::{origins, with_origins};
@@ -80,6 +82,9 @@ pub(crate) struct Leader {
     askers: FxHashMap<u64, Vec<Process>>,
     questions: Questions,
     departed: Departed,
+    /// Other sites that have or had something here, by the number that the queue
+    /// knows them by: as many as the policies name.
+    sites: Vec<Bytes>,
     /// The last consumer may have left, and for good.
     left_unused: bool,
     unused_said: Option<Moment>,
@@ -121,6 +126,7 @@ impl Leader {
             askers: FxHashMap::default(),
             questions: Questions::default(),
             departed: Departed::default(),
+            sites: Vec::new(),
             left_unused: false,
             unused_said: None,
             closed: None,
@@ -174,7 +180,7 @@ impl Leader {
             || self.is_closed()
             || queue.next_due().is_some()
             || self.rules.expires.is_some()
-            || (queue.first_ready().is_some() && queue.has_room())
+            || (queue.first_ready().is_some() && (queue.has_room() || self.is_wanted_elsewhere()))
     }
 
     /// A link broke: its consumers get nothing more until their entry node has
@@ -230,6 +236,8 @@ impl Leader {
             settled,
             returned,
             ignored,
+            consigned,
+            reclaimed,
             horizon,
             ..
         } = committed;
@@ -295,6 +303,10 @@ impl Leader {
                 self.outboxes.to(key.process).returned.push(offset);
             }
         }
+        for offset in consigned.into_iter().flat_map(|(_, offsets)| offsets) {
+            queue.consigned(offset);
+        }
+        reclaimed.into_iter().for_each(|offset| queue.reclaimed(offset));
         for offset in ignored {
             for process in self.askers.remove(&offset.0).unwrap_or_default() {
                 self.outboxes.to(process).settled.push(offset);
@@ -312,6 +324,9 @@ impl Leader {
         let mut queue = Queue::new(world.settings.window, known, next, maybe_delivered);
         queue.adopt(&self.rules);
         queue.set_horizon(ledger.horizon().0);
+        for (offset, site) in ledger.consigned().iter() {
+            queue.inherit_consigned(offset, number(&mut self.sites, site));
+        }
         self.supply.inherit(&queue);
         self.queue = Some(queue);
     }
@@ -363,13 +378,16 @@ impl Leader {
         }
         self.turn_away(log);
         self.expire(self.fresh, log, world);
+        let wanted_elsewhere = self.is_wanted_elsewhere();
         if let Some(queue) = &mut self.queue
-            && (queue.has_room() || self.questions.has_gets())
+            && (queue.has_room() || self.questions.has_gets() || wanted_elsewhere)
         {
             self.supply.raise_horizon(queue, log, world.settings);
         }
         self.serve_gets(log, budget);
         self.deliver(log, budget);
+        self.consign(log, world);
+        self.deliver_to_sites(log, budget);
         self.fresh = u64::MAX;
         self.expire(self.fresh, log, world);
         self.shorten(log);
@@ -387,7 +405,7 @@ impl Leader {
                     let Some(got) = queue.get(key, weight(&message), count) else { return };
                     self.totals.1 += 1;
                     let redelivered = got.redelivered;
-                    let delivery = Delivery { consumer: key, offset, count, redelivered, message };
+                    let delivery = Delivery { consumer: key, offset, count, redelivered, consignment: None, message };
                     ToEntry::Got { delivery, ready: queue.counts().ready }
                 }
                 // Ready, but above the horizon, or its body is yet to be read.
@@ -409,7 +427,7 @@ impl Leader {
             let Some(given) = queue.deliver(weight(&message), count) else { return };
             self.totals.1 += 1;
             let redelivered = given.redelivered && !mutation::on(Mutation::SayAgainAsNew);
-            let delivery = Delivery { consumer: given.key, offset, count, redelivered, message };
+            let delivery = Delivery { consumer: given.key, offset, count, redelivered, consignment: None, message };
             let outbox = self.outboxes.to(given.key.process);
             outbox.deliveries.push(delivery);
             outbox.floor = floor;
@@ -501,8 +519,15 @@ impl Leader {
     }
 }
 
-fn options(spec: &ConsumerSpec) -> Options {
-    Options { prefetch: spec.prefetch, no_ack: spec.no_ack, exclusive: spec.exclusive, priority: spec.priority }
+/// What a consumer wants, with its site among those known here.
+fn options(spec: &ConsumerSpec, sites: &mut Vec<Bytes>) -> Options {
+    Options {
+        prefetch: spec.prefetch,
+        no_ack: spec.no_ack,
+        exclusive: spec.exclusive,
+        priority: spec.priority,
+        site: spec.site.as_ref().map(|site| number(sites, site)),
+    }
 }
 
 fn weight(message: &warren_replication::message::Message) -> u32 {

@@ -88,7 +88,7 @@ impl Leader {
         match word {
             ToLeader::Claim { consumers, held, .. } => self.claim(from, &consumers, &held, log.ledger()),
             ToLeader::Consume { spec } => {
-                let outcome = match queue.attach(spec.key, options(&spec)) {
+                let outcome = match queue.attach(spec.key, options(&spec, &mut self.sites)) {
                     Ok(()) => ConsumeOutcome::Attached,
                     Err(_) => ConsumeOutcome::ExclusiveUse,
                 };
@@ -100,7 +100,7 @@ impl Leader {
                 self.left_unused |= queue.detach(&consumer);
             }
             ToLeader::Settle { offsets, reason } => self.settle(from, offsets, reason, log),
-            ToLeader::Return { offsets } => {
+            ToLeader::Return { offsets, unused } => {
                 let limit = self.rules.delivery_limit.unwrap_or(u32::MAX);
                 let mut dead = Vec::new();
                 let mut counting = Vec::with_capacity(offsets.len());
@@ -113,12 +113,20 @@ impl Leader {
                     match holder {
                         // The holder hears of what is on its way.
                         Some(holder) if holder.leaving => {}
-                        Some(_) if count > limit => dead.push(offset),
+                        // What a site may have is not dead before it says so.
+                        Some(_) if count > limit && !queue.is_consigned(offset.0) => dead.push(offset),
                         Some(_) => {
                             queue.give_back(offset.0);
                             counting.push((offset, count));
                         }
                         None => self.outboxes.to(from).returned.push(offset),
+                    }
+                }
+                if unused {
+                    let theirs = counting.iter().map(|(offset, _)| *offset);
+                    let theirs: Vec<Offset> = theirs.filter(|offset| queue.is_consigned(offset.0)).collect();
+                    if !theirs.is_empty() {
+                        log.propose(Proposal::Reclaim { offsets: theirs });
                     }
                 }
                 if !counting.is_empty() {
@@ -225,7 +233,7 @@ impl Leader {
         for spec in consumers {
             // Whoever was attached stays attached; two who want the queue alone
             // were never both attached.
-            let _ = queue.attach(spec.key, options(spec));
+            let _ = queue.attach(spec.key, options(spec, &mut self.sites));
         }
         let claimed: BTreeMap<u64, u32> = held.iter().map(|held| (held.offset.0, held.count)).collect();
         for (offset, count) in queue.held_by(|key| key.process == from) {

@@ -202,7 +202,7 @@ impl Stream {
                 self.outboxes.to(from).answers.push(ToEntry::Purged { request, messages: 0 });
             }
             ToLeader::Settle { offsets, .. } => self.outboxes.to(from).settled.extend(offsets),
-            ToLeader::Return { offsets } => {
+            ToLeader::Return { offsets, .. } => {
                 self.outboxes.to(from).returned.extend(offsets.into_iter().map(|(offset, _)| offset));
             }
             ToLeader::Publish { .. } | ToLeader::EndSession { .. } => {}

@@ -269,6 +269,7 @@ impl Queues {
                 offset: Offset(offset),
                 floor: Offset(0),
                 redelivered,
+                consignment: None,
                 count: None,
                 message,
             };

@@ -23,6 +23,9 @@ pub struct Sites {
 pub enum Scope {
     /// What is published to an exchange anywhere reaches its queues everywhere.
     Exchange,
+    /// What is published to a queue anywhere is in the queue at one site, and moves to
+    /// where consumers wait.
+    Queue,
 }
 
 /// Another site.
@@ -49,7 +52,7 @@ pub enum Credentials {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct MultiActiveSource {
-    /// `exchange`.
+    /// `exchange` or `queue`.
     pub scope: String,
     /// The other sites.
     pub sites: Vec<SiteSource>,
@@ -99,12 +102,10 @@ impl TryFrom<MultiActiveSource> for Sites {
         let invalid = |key, problem: String| Err(PolicyError::Invalid { key, problem });
         let scope = match source.scope.as_str() {
             "exchange" => Scope::Exchange,
-            "queue" => {
-                let problem = "\"queue\" is not supported yet, expected \"exchange\"; queue federation both ways moves \
-                               messages to where consumers wait, at least once";
-                return invalid("multi-active.scope", problem.to_owned());
+            "queue" => Scope::Queue,
+            other => {
+                return invalid("multi-active.scope", format!("is {other:?}, expected \"exchange\" or \"queue\""));
             }
-            other => return invalid("multi-active.scope", format!("is {other:?}, expected \"exchange\"")),
         };
         if source.sites.is_empty() {
             return invalid("multi-active.sites", "names no other site".to_owned());
@@ -156,6 +157,11 @@ impl Sites {
             Scope::Exchange => format!(
                 "multi-active with {}: what is published to it at any of the sites is delivered at every one, each \
                  message once; a confirm means: kept at the site that took it, the others follow",
+                names.join(", ")
+            ),
+            Scope::Queue => format!(
+                "multi-active with {}: each site takes publishes; a message waits where it was published, moves to \
+                 where consumers wait, and is handed out once over all sites",
                 names.join(", ")
             ),
         }

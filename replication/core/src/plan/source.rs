@@ -10,7 +10,7 @@ use std::fmt;
 use super::definition::{self, Definition};
 use super::limits::{Limits, LimitsSource, Millis, Octets};
 use super::link::{Link, RemoteSource};
-use super::sites::{MultiActiveSource, Sites};
+use super::sites::{MultiActiveSource, Scope, Sites};
 use super::{ApplyTo, Clients, FailBack, Leaders, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas};
 
 /// One `[[policy]]` table, with the file's own key names.
@@ -251,8 +251,13 @@ impl TryFrom<PolicySource> for Policy {
             Some(definition) => definition::compile(&definition)?,
             None => {
                 let link = match sites(source.mode.as_deref(), source.multi_active, source.apply_to)? {
-                    Some(sites) if source.remote.is_none() && source.mirror.is_none() => Some(Link::Sites(sites)),
-                    Some(_) => return invalid("mode", "\"multi-active\" goes with neither `remote` nor `mirror`"),
+                    Some(_) if source.remote.is_some() => {
+                        return invalid("mode", "\"multi-active\" does not go with `remote`");
+                    }
+                    Some(sites) if sites.scope == Scope::Exchange && source.mirror.is_some() => {
+                        return invalid("mirror", "is for queues, and the scope is \"exchange\"");
+                    }
+                    Some(sites) => Some(Link::Sites(sites)),
                     None => link(source.mode.as_deref(), source.remote)?,
                 };
                 // A link is beside where queues live, which is as without it.
@@ -293,10 +298,18 @@ fn sites(
 ) -> Result<Option<Sites>, PolicyError> {
     let invalid = |key, problem: &str| Err(PolicyError::Invalid { key, problem: problem.to_owned() });
     match (mode, settings) {
-        (Some("multi-active"), Some(_)) if !matches!(apply_to, ApplyToSource::Exchanges) => {
-            invalid("apply-to", "mode \"multi-active\" is for exchanges: expected apply-to = \"exchanges\"")
+        (Some("multi-active"), Some(settings)) => {
+            let sites = Sites::try_from(settings)?;
+            match (sites.scope, apply_to) {
+                (Scope::Exchange, ApplyToSource::Exchanges) | (Scope::Queue, ApplyToSource::Queues) => Ok(Some(sites)),
+                (Scope::Exchange, _) => {
+                    invalid("apply-to", "scope \"exchange\" is for exchanges: expected apply-to = \"exchanges\"")
+                }
+                (Scope::Queue, _) => {
+                    invalid("apply-to", "scope \"queue\" is for queues: expected apply-to = \"queues\"")
+                }
+            }
         }
-        (Some("multi-active"), Some(settings)) => Sites::try_from(settings).map(Some),
         (Some("multi-active"), None) => invalid("multi-active", "is missing: it names the other sites"),
         (_, Some(_)) => invalid("multi-active", "needs mode = \"multi-active\""),
         (_, None) => Ok(None),

@@ -118,7 +118,7 @@ fn what_is_not_built_yet_is_refused_by_name() {
 }
 
 #[test]
-fn multi_active_names_the_other_sites_and_is_for_exchanges() {
+fn multi_active_names_the_other_sites_and_is_for_what_its_scope_says() {
     use Toml::{List, Table, Text};
     let site = |name| Table(vec![("name", Text(name)), ("uri", Text("amqp://h")), ("credentials-env", Text("X"))]);
     let policy = |scope, sites, apply_to| {
@@ -130,12 +130,14 @@ fn multi_active_names_the_other_sites_and_is_for_exchanges() {
     };
     assert_eq!(sites.sites[0].credentials, Some(Credentials::Env("X".into())));
     assert!(sites.explain().contains("multi-active with 'b', 'c'"), "{}", sites.explain());
+    let Some(Link::Sites(sites)) = policy("queue", vec![site("b")], "queues").unwrap().link else { panic!("no sites") };
+    assert!(sites.explain().contains("moves to where consumers wait"), "{}", sites.explain());
     for (scope, sites, apply_to, expected) in [
-        ("queue", vec![site("b")], "exchanges", "`multi-active.scope`: \"queue\" is not supported yet"),
+        ("queue", vec![site("b")], "exchanges", "`apply-to`: scope \"queue\" is for queues"),
         ("all", vec![site("b")], "exchanges", "`multi-active.scope`: is \"all\""),
         ("exchange", vec![], "exchanges", "names no other site"),
         ("exchange", vec![site("b"), site("b")], "exchanges", "names 'b' twice"),
-        ("exchange", vec![site("b")], "queues", "`apply-to`: mode \"multi-active\" is for exchanges"),
+        ("exchange", vec![site("b")], "queues", "`apply-to`: scope \"exchange\" is for exchanges"),
     ] {
         let error = policy(scope, sites, apply_to).unwrap_err();
         assert!(error.contains(expected), "{error}");

@@ -234,6 +234,8 @@ impl Oracle {
             settled: Vec::new(),
             returned: Vec::new(),
             ignored: Vec::new(),
+            consigned: Vec::new(),
+            reclaimed: Vec::new(),
             horizon: Offset(0),
         };
         self.ledger.apply(&entry, Some(&mut expected));
