@@ -112,7 +112,9 @@ impl Standing {
         };
         let Some(rank) = self.rank(sight) else { return Next::LookAt(now + GLANCE) };
         let since = *self.since.get_or_insert(now);
-        let due = free.max(since) + STAGGER.max(self.patience() / 3) * rank;
+        // Where the first did not go through, the votes take longer.
+        let stagger = if self.elections == 0 { STAGGER } else { self.patience() / 3 };
+        let due = free.max(since) + stagger * rank;
         if now < due {
             return Next::LookAt(due);
         }
