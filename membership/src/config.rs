@@ -71,7 +71,7 @@ impl Default for Timing {
             lease: Duration::from_millis(600),
             heartbeat: Duration::from_millis(50),
             raft_lease: Duration::from_millis(100),
-            silence: Duration::from_millis(700),
+            silence: Duration::from_millis(1_500),
             gossip: Duration::from_millis(100),
             phi: 20.0,
             propose: Duration::from_secs(10),

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -43,6 +44,8 @@ pub(crate) struct Liveness {
     verdicts: watch::Sender<()>,
     /// When the Raft leader was last heard.
     heard: Mutex<Instant>,
+    /// So much of what it says is being written to the disk here.
+    hearing: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -65,6 +68,7 @@ impl Liveness {
             poke: Notify::new(),
             verdicts: watch::channel(()).0,
             heard: Mutex::new(Instant::now()),
+            hearing: AtomicUsize::new(0),
         }
     }
 
@@ -81,15 +85,19 @@ impl Liveness {
         self.live.borrow().iter().find(|process| process.node == node).copied()
     }
 
-    /// The Raft leader, whoever it is, spoke at this moment.
-    pub(crate) fn heard(&self, at: Instant) {
-        let mut heard = self.heard.lock();
-        *heard = at.max(*heard);
+    /// Somebody speaks as Raft leader, and is heard until this is dropped, which
+    /// may take as long as the disk does.
+    pub(crate) fn hear(&self) -> Hearing<'_> {
+        self.hearing.fetch_add(1, Ordering::AcqRel);
+        Hearing { liveness: self, believed: false }
     }
 
     /// When the Raft leader, whoever it is, was last heard.
     pub(crate) fn last_heard(&self) -> Instant {
-        *self.heard.lock()
+        match self.hearing.load(Ordering::Acquire) {
+            0 => *self.heard.lock(),
+            _ => Instant::now(),
+        }
     }
 
     /// Whether gossip holds a process for dead, or has not heard of it.
@@ -151,6 +159,28 @@ impl Liveness {
 
     fn found(&self) -> Vec<Process> {
         self.suspicions.lock().found.keys().copied().collect()
+    }
+}
+
+/// See [`Liveness::hear`].
+pub(crate) struct Hearing<'a> {
+    liveness: &'a Liveness,
+    believed: bool,
+}
+
+impl Hearing<'_> {
+    /// It was the leader.
+    pub(crate) fn believe(mut self) {
+        self.believed = true;
+    }
+}
+
+impl Drop for Hearing<'_> {
+    fn drop(&mut self) {
+        if self.believed {
+            *self.liveness.heard.lock() = Instant::now();
+        }
+        self.liveness.hearing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -282,4 +312,27 @@ fn replace<T: PartialEq>(place: &mut T, value: T) -> bool {
     let changed = *place != value;
     *place = value;
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use warren_replication::types::{Boot, Incarnation};
+
+    use super::*;
+
+    #[test]
+    fn a_leader_is_heard_for_as_long_as_the_disk_takes_for_its_word() {
+        let liveness = Liveness::new(Process { node: NodeId(1), incarnation: Incarnation(1), boot: Boot(1) });
+        let before = liveness.last_heard();
+        let hearing = liveness.hear();
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(liveness.last_heard() > before);
+        // A leader of the past is not heard.
+        drop(hearing);
+        assert_eq!(liveness.last_heard(), before);
+        liveness.hear().believe();
+        let heard = liveness.last_heard();
+        assert!(heard > before);
+        assert_eq!(liveness.last_heard(), heard);
+    }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, VoteRequest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use warren_peer::catalog::catalog_server::{Catalog, CatalogServer};
 use warren_peer::catalog::{
@@ -93,10 +92,10 @@ fn from_wire(process: Option<WireProcess>) -> Result<(Process, Option<Header>), 
 impl Catalog for Service {
     async fn append_entries(&self, request: Request<Payload>) -> Result<Response<Payload>, Status> {
         let question: AppendEntriesRequest<TypeConfig> = self.payload(request)?;
-        let asked = Instant::now();
+        let hearing = self.core.liveness.hear();
         let answered = self.raft()?.append_entries(question).await.map_err(failed)?;
         if !matches!(answered, AppendEntriesResponse::HigherVote(_)) {
-            self.core.liveness.heard(asked);
+            hearing.believe();
         }
         answer(&answered)
     }

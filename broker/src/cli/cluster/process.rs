@@ -16,7 +16,7 @@ use super::{CliError, ClusterError};
 
 /// How a node's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::cli) enum End {
     /// By itself, when asked to.
     Clean,
     /// It did not end in time.
@@ -92,7 +92,7 @@ fn is_server_of(pid: Pid, config: &Path) -> bool {
 
 /// Asks nodes to stop and waits for their end; those that take longer than
 /// `patience`, or than `impatient` allows, are killed. Says who was running.
-pub(super) fn stop(
+pub(in crate::cli) fn stop(
     nodes: &[Node],
     patience: Duration,
     impatient: &dyn Fn() -> bool,

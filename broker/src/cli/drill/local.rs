@@ -231,8 +231,12 @@ impl Cluster for Local {
             Fault::Kill(node) if process::running(self.node(node)?).is_none() => Ok(()),
             Fault::Kill(node) => self.signal(node, Signal::KILL, "kill"),
             Fault::Stop(node) => {
-                self.signal(node, Signal::TERM, "stop")?;
-                self.until_ended(node)
+                let stopped = process::stop(std::slice::from_ref(self.node(node)?), PATIENCE, &|| false);
+                match stopped.map_err(|error| error.to_string())?.as_slice() {
+                    [(_, process::End::Clean)] => Ok(()),
+                    [] => Err(format!("{node} does not run")),
+                    _ => Err(format!("{node} did not end in {} s", PATIENCE.as_secs())),
+                }
             }
             Fault::Start(node) => self.start(node),
             Fault::Freeze(node) => self.signal(node, Signal::STOP, "freeze"),
