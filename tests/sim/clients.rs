@@ -9,6 +9,7 @@ use warren_shard::step::{Local, ToChannel};
 
 use crate::oracle::{Holder, Oracle};
 use crate::rng::Rng;
+use crate::sites::Link;
 use crate::streams::Reader;
 
 /// One channel of one connection on one node.
@@ -26,9 +27,15 @@ pub(crate) struct Client {
 
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Publisher { sequence: u64, pending: BTreeMap<(QueueId, u64), Message>, window: usize },
+    Publisher {
+        sequence: u64,
+        pending: BTreeMap<(QueueId, u64), Message>,
+        window: usize,
+    },
     Consumer(Consumer),
     Reader(Reader),
+    /// Of another site.
+    Link(Link),
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +103,11 @@ impl Client {
         Self { node, process, connection: index as u64 + 1, opened: 0, queue, other: queue, kind }
     }
 
+    /// A link of another site that shares this queue.
+    pub(crate) fn link(index: usize, node: usize, process: Process, queue: QueueId, link: Link) -> Self {
+        Self { kind: Kind::Link(link), ..Self::drain(index, node, process, queue) }
+    }
+
     pub(crate) fn queue(&self) -> QueueId {
         self.queue
     }
@@ -115,6 +127,7 @@ impl Client {
             Kind::Consumer(consumer) => consumer.held.is_empty() && !consumer.asks(),
             // It has read everything when everything is there to read.
             Kind::Reader(_) => true,
+            Kind::Link(link) => link.is_done(),
         }
     }
 
@@ -156,6 +169,9 @@ impl Client {
                 }
             }
             Kind::Reader(reader) => return reader.act(queue, key, calm, rng),
+            Kind::Link(link) => {
+                self.opened += u32::from(link.act((queue, session, me), calm, rng, oracle, &mut wants));
+            }
             Kind::Consumer(consumer) => {
                 if consumer.unwritten > 0 && (calm || rng.percent(70)) {
                     let count =
@@ -250,7 +266,7 @@ impl Client {
         alive: impl Fn(Process) -> bool,
     ) -> Wants {
         let mut wants = Wants::new();
-        let holder = Holder { process: self.process, client: me, since: now };
+        let holder = Holder { process: self.process, client: me, since: now, site: None };
         let queue_of_mine = self.queue;
         let key = self.key(0);
         match (&mut self.kind, event) {
@@ -327,6 +343,12 @@ impl Client {
             (Kind::Consumer(consumer), ToChannel::Cancelled { .. } | ToChannel::Gone { .. }) => {
                 *consumer =
                     Consumer { next_number: consumer.next_number, number: Some((0, true)), ..Consumer::default() };
+            }
+            (Kind::Link(link), event) => {
+                let said = format!("{event:?}");
+                if !link.hear(event, holder, oracle, alive, &mut wants) {
+                    oracle.fail(|| format!("a link of {queue_of_mine:?} heard {said}"));
+                }
             }
             (Kind::Reader(reader), event) => {
                 if !reader.hear(&event, oracle) {

@@ -19,6 +19,7 @@ mod proof;
 mod rng;
 mod rules;
 mod runner;
+mod sites;
 mod streams;
 mod world;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use warren_queue::{Kind, Reason, Rules};
+use warren_replication::consigned::Consignment;
 use warren_replication::ledger::Ledger;
 use warren_replication::message::{Message, SettleReason};
 use warren_replication::record::{self, Entry, Record};
@@ -15,6 +16,7 @@ use warren_shard::step::Transfer;
 
 use crate::rng::Rng;
 use crate::rules;
+use crate::sites::Sites;
 
 /// Who a message was given to: a channel of a process, in one of its uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) struct Holder {
     pub(crate) process: Process,
     pub(crate) client: usize,
     pub(crate) since: u64,
+    /// The site whose link it is.
+    pub(crate) site: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,8 @@ struct QueueFacts {
     moved: HashSet<u64>,
     /// Why each left.
     why: HashMap<u64, SettleReason>,
+    /// What other sites have of it.
+    sites: Sites,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +85,8 @@ pub(crate) struct Oracle {
     pub(crate) moves: u64,
     pub(crate) expired: u64,
     pub(crate) dropped: u64,
+    /// Messages that are at other sites.
+    pub(crate) shared: u64,
 }
 
 fn id(message: &Message) -> u64 {
@@ -396,11 +404,16 @@ impl Oracle {
             wrong = Some(format!("{offset} went to {to:?} while {holder:?} has it, whose node is well"));
         }
         facts.held.insert(offset, to);
+        if let Some(handed) = facts.sites.handed.get(&offset).filter(|handed| Some(handed.site) != to.site) {
+            wrong = Some(format!("{offset} went to {to:?} and may be at another site: {handed:?}"));
+        }
         if facts.rules.kind == Kind::Delayed {
             wrong = Some(format!("{offset} was delivered, and is only to move on"));
         }
-        // It may have been on its way to a node that slept, and fell asleep again.
-        if let Some((time, Some(wait))) = facts.times.get(&offset)
+        // It may have been on its way to a node that slept, and fell asleep again; or
+        // wait for its site's link.
+        if to.site.is_none()
+            && let Some((time, Some(wait))) = facts.times.get(&offset)
             && time + wait + 8_000 < to.wall()
         {
             wrong = Some(format!("{offset} was delivered long after its time, {} at {}", time + wait, to.wall()));
@@ -420,6 +433,30 @@ impl Oracle {
         if facts.held.get(&offset).is_some_and(|holder| holder.client == by) {
             facts.held.remove(&offset);
         }
+    }
+
+    /// A site's link was given a message (§4.9).
+    pub(crate) fn handed(&mut self, queue: QueueId, site: &'static str, offset: u64, to: Consignment) {
+        if let Some(what) = self.queue(queue).sites.handed(site, offset, to) {
+            self.fail(|| format!("{queue:?}: {what}"));
+        }
+    }
+
+    /// It published the message at its site.
+    pub(crate) fn arrived(&mut self, queue: QueueId, site: &'static str, offset: u64, to: Consignment) {
+        self.shared += 1;
+        let facts = self.queue(queue);
+        // Somebody who was cut off may have had it, and acknowledged it late.
+        let gone = facts.settled.contains_key(&offset);
+        if let Some(what) = facts.sites.arrived(site, offset, to, gone) {
+            self.fail(|| format!("{queue:?}: {what}"));
+        }
+    }
+
+    /// A link gave a message back that it has made nothing of.
+    pub(crate) fn unused(&mut self, queue: QueueId, offset: u64, by: usize) {
+        self.returned(queue, offset, by);
+        self.queue(queue).sites.unused(offset);
     }
 
     /// A client's consumer was cancelled with all that it had.

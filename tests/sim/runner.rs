@@ -104,7 +104,7 @@ pub(crate) fn run() -> Vec<String> {
     };
     println!("seeds from {}; replay one by WARREN_SEED=n", seeds.start);
     let next = AtomicU64::new(seeds.start);
-    let totals: [AtomicU64; 7] = Default::default();
+    let totals: [AtomicU64; 8] = Default::default();
     let (began, told) = (Instant::now(), AtomicU64::new(0));
     let failures = std::thread::scope(|scope| {
         let work = || {
@@ -126,6 +126,7 @@ pub(crate) fn run() -> Vec<String> {
                             oracle.moves,
                             oracle.expired,
                             oracle.dropped,
+                            oracle.shared,
                         ];
                         for (total, seen) in totals.iter().zip(seen) {
                             total.fetch_add(seen, Ordering::Relaxed);
@@ -146,11 +147,15 @@ pub(crate) fn run() -> Vec<String> {
         threads.into_iter().flat_map(|thread| thread.join().expect("a seed panicked")).collect::<Vec<_>>()
     });
     let ran = next.into_inner().min(seeds.end) - seeds.start;
-    let [turns, confirms, deliveries, redeliveries, moves, expired, dropped] = totals.map(AtomicU64::into_inner);
+    let [turns, confirms, deliveries, redeliveries, moves, expired, dropped, shared] =
+        totals.map(AtomicU64::into_inner);
     println!("about {ran} seeds in {} s, {} of them wrong", began.elapsed().as_secs(), failures.len());
     println!("{turns} turns, {confirms} confirms, {deliveries} deliveries, {redeliveries} of them redelivered");
-    println!("{moves} moved on, {expired} expired, {dropped} dropped");
-    assert!(ran == 1 || !failures.is_empty() || (confirms > 0 && redeliveries > 0), "the seeds tried nothing");
+    println!("{moves} moved on, {expired} expired, {dropped} dropped, {shared} at other sites");
+    assert!(
+        ran == 1 || !failures.is_empty() || (confirms > 0 && redeliveries > 0 && shared > 0),
+        "the seeds tried nothing"
+    );
     failures
 }
 

@@ -23,6 +23,7 @@ use crate::net::Net;
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::runner::Case;
+use crate::sites::{Link, SITES};
 use crate::streams::{self, Reader};
 
 const MS: u64 = 1_000;
@@ -461,7 +462,7 @@ impl World {
         let wants = client.act(index, self.calm, &mut self.rng, &mut self.oracle);
         let delay = match &client.kind {
             Kind::Publisher { .. } => self.rng.between(2, 60) * MS,
-            Kind::Consumer(_) | Kind::Reader(_) => self.rng.between(1, 50) * MS,
+            Kind::Consumer(_) | Kind::Reader(_) | Kind::Link(_) => self.rng.between(1, 50) * MS,
         };
         self.clients[index] = Some(client);
         self.want(node, wants);
@@ -510,6 +511,12 @@ impl World {
             }
             self.clients.push(Some(client));
             self.at(10 * MS, node, Event::Client(index));
+            let sites = if self.catalog.is_stream(queue) { &[] } else { &SITES[..] };
+            for &site in sites {
+                let index = self.clients.len();
+                self.clients.push(Some(Client::link(index, node, process, queue, Link::new(site, 50))));
+                self.at(10 * MS, node, Event::Client(index));
+            }
         }
     }
 

@@ -549,6 +549,13 @@ fn what_a_link_gives_back_unused_is_anybodys_again() {
     assert_eq!(given(&heard), [(2, 1, None)]);
     assert_eq!(given(&node.link_breaks()), []);
     assert_eq!(node.consigned(), [("paris".to_owned(), 1, false)]);
+    // The next link cannot say what the first one has made of the other.
+    heard = node.link(3, "paris", 2);
+    heard.append(&mut node.sync());
+    assert_eq!(given(&heard), [(3, 0, Some(EPOCH))]);
+    node.say([Local::Cancel(ConsumerKey { connection: LINK, ..key(3) }), Local::Return(vec![Offset(0)])]);
+    assert_eq!(given(&node.sync()), []);
+    assert_eq!(node.consigned(), [("paris".to_owned(), 1, false)]);
 }
 
 #[test]

@@ -256,7 +256,8 @@ pub enum ToLeader {
         /// Which, and the delivery count after this return (count held + 1).
         offsets: Vec<(Offset, u32)>,
         /// Their holder said so, and did not just go away: nothing has become of
-        /// them. What was consigned to a site is anybody's again (§4.9).
+        /// them. What was consigned to a site and given to no other link before is
+        /// anybody's again (§4.9).
         unused: bool,
     },
     /// `basic.get`: one message, held under `key` until settled.

@@ -82,6 +82,10 @@ rules! {
         HandOutUnleased "§6.7" "an entry node hands out deliveries while its own lease is over",
         GiveBackAtOnce "§6.7" "deliveries of a lost node go to others before its lease is over",
         SettleBeforeArrival "§4.7" "a dead letter is settled before it has arrived",
+        ConsignUncommitted "§4.9" "a link is given messages before it is committed that they are its site's",
+        ForgetConsigned "§4.9" "a new leader gives anybody what was consigned to a site",
+        TakeBackReturned "§4.9" "what a link has when it breaks off is anybody's again",
+        TrustLaterLink "§4.9" "a link gives back unused what an earlier one was given",
     }
 }
 

@@ -11,6 +11,7 @@ use warren_shard::step::{Input, Wish};
 
 use super::{Event, MS, Mutation, Up, World};
 use crate::clients::{Client, Kind};
+use crate::sites::Link;
 use crate::streams::Reader;
 
 impl World {
@@ -97,6 +98,16 @@ impl World {
                 self.clients.push(Some(client));
                 self.at(100 * MS, node, Event::Client(index));
             }
+        }
+        let shared = self.rng.pick(&queues).filter(|queue| !delayed.contains(queue) && !self.catalog.is_stream(*queue));
+        if !self.calm
+            && self.rng.percent(30)
+            && let Some(queue) = shared
+        {
+            let index = self.clients.len();
+            let link = Link::any(&mut self.rng);
+            self.clients.push(Some(Client::link(index, node, process, queue, link)));
+            self.at(100 * MS, node, Event::Client(index));
         }
     }
 

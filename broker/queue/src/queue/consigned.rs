@@ -17,7 +17,10 @@ enum Place {
     /// No link has it.
     Waiting,
     /// A link has it; it is a hold as well.
-    Held,
+    Held {
+        /// No link was ever given it before.
+        first: bool,
+    },
     /// The record that takes it back is on its way into the log.
     Leaving,
 }
@@ -79,7 +82,7 @@ impl Consigned {
         match ticket.place {
             Place::Coming => site.coming -= 1,
             Place::Leaving => site.leaving -= 1,
-            Place::Held => {}
+            Place::Held { .. } => {}
             Place::Waiting => {
                 site.waiting.remove(offset);
                 site.unsent.remove(offset);
@@ -116,17 +119,18 @@ impl Consigned {
         }
     }
 
-    /// For a claim by a link of this site, if by one: it is his from now on.
+    /// A link of this site, or somebody of whom that is not known, has it from now on.
     pub(super) fn claim(&mut self, offset: u64, site: Option<u32>) -> Option<u8> {
-        let ticket = self.tickets.get_mut(&offset)?;
-        if ticket.place != Place::Waiting || Some(ticket.site) != site {
+        let ticket = self.tickets.get(&offset)?;
+        if ticket.place != Place::Waiting || site.is_some_and(|site| site != ticket.site) {
             return None;
         }
-        ticket.place = Place::Held;
         let (site, lane) = (ticket.site, ticket.lane);
         let site = self.site(site);
         site.waiting.remove(offset);
-        site.unsent.remove(offset);
+        let first = site.unsent.remove(offset);
+        let ticket = self.tickets.get_mut(&offset)?;
+        ticket.place = Place::Held { first };
         Some(lane)
     }
 }
@@ -169,6 +173,13 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         let lane = self.ready.remove(offset).unwrap_or(0);
         self.consigned.site(site).waiting.insert(offset);
         self.consigned.tickets.insert(offset, Ticket { site, place: Place::Waiting, lane, overdue: false });
+    }
+
+    /// Whether the link that has this message is the only one that ever was given it,
+    /// and that once: then nothing has become of it if that link says so.
+    #[must_use]
+    pub fn is_first_sent(&self, offset: u64) -> bool {
+        self.consigned.tickets.get(&offset).is_some_and(|ticket| ticket.place == Place::Held { first: true })
     }
 
     /// Whether a link of this site is attached.

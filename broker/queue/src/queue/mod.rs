@@ -350,10 +350,12 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         if count != committed {
             return false;
         }
-        // What a site has is its links' only, and they have nothing else.
+        // A site's links have what is its own, and nothing else; of one that is not
+        // attached any more it is not known whose it was.
         let lane = match self.consumers.site(&key) {
-            None if !self.consigned.contains(offset) => self.ready.remove(offset),
-            site => self.consigned.claim(offset, site),
+            site if self.consigned.contains(offset) => self.consigned.claim(offset, site),
+            None => self.ready.remove(offset),
+            Some(_) => None,
         };
         let Some(lane) = lane else { return false };
         let slot = self.consumers.slot(key);

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use warren_replication::ledger::Ledger;
 use warren_replication::message::Delivery;
+use warren_replication::mutation::{self, Mutation};
 use warren_replication::step::Proposal;
 use warren_replication::types::Offset;
 
@@ -66,6 +67,9 @@ impl Leader {
         }
         for (site, _, offsets) in wanting {
             if !offsets.is_empty() {
+                if mutation::on(Mutation::ConsignUncommitted) {
+                    offsets.iter().for_each(|offset| queue.consigned(offset.0));
+                }
                 let site = self.sites[site as usize].clone();
                 log.propose(Proposal::Consign { site, offsets });
             }

@@ -324,7 +324,8 @@ impl Leader {
         let mut queue = Queue::new(world.settings.window, known, next, maybe_delivered);
         queue.adopt(&self.rules);
         queue.set_horizon(ledger.horizon().0);
-        for (offset, site) in ledger.consigned().iter() {
+        let consigned = ledger.consigned().iter();
+        for (offset, site) in consigned.filter(|_| !mutation::on(Mutation::ForgetConsigned)) {
             queue.inherit_consigned(offset, number(&mut self.sites, site));
         }
         self.supply.inherit(&queue);
