@@ -227,6 +227,9 @@ def publish(site: Cluster, name: str, count: int) -> list[bytes]:
 
 def drained(a: Cluster, b: Cluster) -> None:
     """Everything leaves a site that is drained, though nobody waits for it elsewhere."""
+    for site in (a, b):
+        # A link looks a few times a second whether somebody waits.
+        eventually("nobody waits", lambda: all(link["state"] == "idle" for link in status(site)["inbound"]))
     bodies = publish(a, "drained", 500)
     time.sleep(1)
     assert left(a) == 500 and left(b) == 0, "messages stay where they are while nobody waits"
