@@ -6,7 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{Malformed, Reader, Writer};
 use crate::ledger::Ledger;
-use crate::log::{Log, Marks, Whole, position_in};
+use crate::log::{Log, Whole, position_in};
+use crate::marks::Marks;
 use crate::mutation::{self, Mutation};
 use crate::types::{Epoch, Index, Offset, Position, QueueId};
 
@@ -171,7 +172,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::log::Mark;
+    use crate::marks::Mark;
 
     fn at(epoch: u64, index: u64) -> Position {
         Position { epoch: Epoch(epoch), index: Index(index) }

@@ -15,6 +15,7 @@ pub mod keys;
 mod leader;
 pub mod ledger;
 mod log;
+mod marks;
 pub mod message;
 mod mirror;
 #[cfg(test)]

@@ -30,18 +30,18 @@ const BOUNDS: [&str; 4] = [
 /// chance than the simulation and the model have.
 fn scenario(rule: Mutation) -> Option<(&'static str, fn())> {
     macro_rules! named {
-        ($name:ident) => {
-            Some((stringify!($name), scenarios::$name as fn()))
+        ($part:ident::$name:ident) => {
+            Some((stringify!($name), scenarios::$part::$name as fn()))
         };
     }
     match rule {
-        Mutation::CountForeignEpoch => named!(a_durable_index_of_an_older_epoch_does_not_count),
+        Mutation::CountForeignEpoch => named!(leading::a_durable_index_of_an_older_epoch_does_not_count),
         Mutation::ReportBeforeTruncated => {
-            named!(a_conflicting_tail_is_dropped_and_nothing_is_reported_before_that_is_durable)
+            named!(mirroring::a_conflicting_tail_is_dropped_and_nothing_is_reported_before_that_is_durable)
         }
-        Mutation::CountOldCopy => named!(a_report_of_an_earlier_copy_does_not_count),
-        Mutation::ForgetEpoch => named!(the_epoch_goes_to_disk_before_anything_is_acknowledged_in_it),
-        Mutation::LeadAgain => named!(a_leader_whose_disk_stalls_resigns_for_good),
+        Mutation::CountOldCopy => named!(leading::a_report_of_an_earlier_copy_does_not_count),
+        Mutation::ForgetEpoch => named!(mirroring::the_epoch_goes_to_disk_before_anything_is_acknowledged_in_it),
+        Mutation::LeadAgain => named!(leading::a_leader_whose_disk_stalls_resigns_for_good),
         _ => None,
     }
 }
