@@ -27,6 +27,9 @@ use crate::management::model::PoliciesApplied;
 /// How often the file is looked at.
 const POLL: Duration = Duration::from_secs(2);
 
+/// A file that changes twice within this time is still being written.
+const SETTLED: Duration = Duration::from_millis(200);
+
 /// How often a proposal that met another one is made again.
 const ATTEMPTS: usize = 5;
 
@@ -117,9 +120,15 @@ impl Follower {
         self.handled = None;
     }
 
+    /// When the file was written last, and how long it is.
+    fn stamp(&self) -> std::io::Result<(SystemTime, u64)> {
+        let data = std::fs::metadata(&self.path)?;
+        Ok((data.modified()?, data.len()))
+    }
+
     /// Applies the file if it has changed since it was last handled.
     async fn look(&mut self, cluster: &dyn Cluster) {
-        let stamp = match std::fs::metadata(&self.path).and_then(|data| Ok((data.modified()?, data.len()))) {
+        let stamp = match self.stamp() {
             Ok(stamp) => stamp,
             Err(error) => {
                 if self.handled != Some(0) {
@@ -140,6 +149,11 @@ impl Follower {
                 return;
             }
         };
+        // A file is emptied before it is written, and an empty one says: no policies.
+        tokio::time::sleep(SETTLED).await;
+        if self.stamp().ok() != Some(stamp) {
+            return;
+        }
         let hash = hash(&text);
         if self.handled != Some(hash) && !self.take(cluster, text).await {
             return;
@@ -251,6 +265,22 @@ mod tests {
         follower.look(&cluster).await;
         assert_eq!(in_force(&cluster), (1, vec!["a".to_owned()]));
         place.write(&text("b"));
+        follower.look(&cluster).await;
+        assert_eq!(in_force(&cluster), (2, vec!["b".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_being_written_is_left_alone() {
+        let cluster = FakeCluster::new();
+        let mut place = Place::new();
+        place.write(&text("a"));
+        let mut follower = place.follower();
+        follower.look(&cluster).await;
+        place.write("");
+        tokio::join!(follower.look(&cluster), async {
+            place.write(&text("b"));
+        });
+        assert_eq!(in_force(&cluster), (1, vec!["a".to_owned()]), "it was empty for a moment only");
         follower.look(&cluster).await;
         assert_eq!(in_force(&cluster), (2, vec!["b".to_owned()]));
     }
