@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use warren_amqp::{Method, Payload, ShortStr, basic};
+use warren_amqp::{Frame, Method, Payload, ShortStr, basic};
 
 use super::{Gap, Latencies, LoadError, Shared, Stamp, Tally, connect};
-use crate::client::{CHANNEL, Client, Uri};
+use crate::client::{CHANNEL, Client, ClientError, Uri};
 
 /// What a consumer does.
 #[derive(Clone, Debug)]
@@ -139,11 +139,35 @@ impl Consumer {
     fn take_deliveries(&mut self, client: &mut Client) -> Result<(), LoadError> {
         let before = self.last_tag;
         let now = self.shared.now();
-        let measuring = self.shared.measuring.load(Ordering::Relaxed);
+        let taken = self.take(|| client.next_frame());
+        if self.last_tag > before {
+            if !self.plan.no_ack {
+                client.out.ack(CHANNEL, self.last_tag, true);
+            }
+            for gap in &self.gaps {
+                gap.event(now);
+            }
+        }
+        if taken? {
+            self.outcome.cancelled += 1;
+            return Err(client.unexpected("basic.cancel").into());
+        }
+        Ok(())
+    }
+
+    /// Takes all frames that are there; true if the consumer is cancelled. What came
+    /// before the connection ended counts.
+    fn take(&mut self, mut next: impl FnMut() -> Result<Option<Frame>, ClientError>) -> Result<bool, ClientError> {
+        let now = self.shared.measuring.load(Ordering::Relaxed).then(|| self.shared.now());
         let mut fresh = 0;
-        while let Some(frame) = client.next_frame()? {
+        let taken = loop {
+            let frame = match next() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break Ok(false),
+                Err(error) => break Err(error),
+            };
             match frame.payload {
-                Payload::Body(body) => fresh += u64::from(self.body(&body, measuring.then_some(now))),
+                Payload::Body(body) => fresh += u64::from(self.body(&body, now)),
                 Payload::Header(header) => {
                     self.missing = header.body_size;
                     self.stamped = false;
@@ -152,23 +176,12 @@ impl Consumer {
                     }
                 }
                 Payload::Method(Method::BasicDeliver(deliver)) => self.current = Some(deliver),
-                Payload::Method(Method::BasicCancel(_)) => {
-                    self.outcome.cancelled += 1;
-                    return Err(client.unexpected("basic.cancel").into());
-                }
+                Payload::Method(Method::BasicCancel(_)) => break Ok(true),
                 _ => {}
             }
-        }
-        if self.last_tag > before {
-            if !self.plan.no_ack {
-                client.out.ack(CHANNEL, self.last_tag, true);
-            }
-            self.shared.delivered.fetch_add(fresh, Ordering::Relaxed);
-            for gap in &self.gaps {
-                gap.event(now);
-            }
-        }
-        Ok(())
+        };
+        self.shared.delivered.fetch_add(fresh, Ordering::Relaxed);
+        taken
     }
 
     /// A part of a body; true if it is a message not seen before.
@@ -198,5 +211,54 @@ impl Consumer {
         if let Some(deliver) = self.current.take() {
             self.last_tag = deliver.delivery_tag;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use warren_amqp::ContentHeader;
+
+    use super::*;
+    use crate::load::stamp::{Bodies, STAMP_SIZE};
+
+    fn consumer(run: u32) -> Consumer {
+        let plan = ConsumerPlan {
+            uris: Vec::new(),
+            reconnect: true,
+            queue: ShortStr::default(),
+            prefetch: 0,
+            no_ack: false,
+            patience: Duration::ZERO,
+        };
+        Consumer {
+            plan,
+            shared: Arc::new(Shared::new(run)),
+            gaps: Vec::new(),
+            current: None,
+            missing: 0,
+            stamped: false,
+            last_tag: 0,
+            outcome: ConsumerOutcome::default(),
+        }
+    }
+
+    #[test]
+    fn what_came_before_the_connection_ended_counts_also_in_parts() {
+        let mut consumer = consumer(7);
+        let stamp = Stamp { run: 7, publisher: 0, sequence: 0, intended: 0 };
+        let body = Bodies::new(STAMP_SIZE + 10).stamped(&stamp);
+        let deliver = basic::Deliver { delivery_tag: 1, ..Default::default() };
+        let header = ContentHeader { class: 60, body_size: body.len() as u64, properties: bytes::Bytes::new() };
+        let payloads = [
+            Payload::Method(Method::BasicDeliver(deliver)),
+            Payload::Header(header),
+            Payload::Body(body.slice(..STAMP_SIZE)),
+        ];
+        let mut frames = payloads.into_iter().map(|payload| Frame { channel: 1, payload });
+        let ended = || ClientError::Unexpected { uri: Box::new("amqp://localhost".parse().unwrap()), method: "end" };
+        assert!(consumer.take(|| frames.next().map(Some).ok_or_else(ended)).is_err());
+        assert_eq!(consumer.shared.counts().delivered, 1);
+        assert_eq!((consumer.outcome.tally.delivered(), consumer.last_tag), (1, 0));
     }
 }
