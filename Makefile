@@ -105,6 +105,7 @@ drill: build ## A few faults under load, on three nodes each, with every message
 
 .PHONY: drills
 drills: build ## All drills that this machine allows, and a page of plots (DRILLS=all)
+	@deploy/prerequisites.sh drills
 	"$(WARREN)" drill $(DRILLS) --html drills.html
 
 .PHONY: many-queues

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Debian packages that Warren needs, only those that are missing,
-# and says which. Usage: prerequisites.sh build|python|clients|rabbitmq
+# and says which. Usage: prerequisites.sh build|python|clients|drills|rabbitmq
 set -euo pipefail
 
 what=${1:-build}
@@ -45,11 +45,15 @@ clients)
     [[ -e /usr/share/php/PhpAmqpLib/autoload.php ]] || missing+=(php-amqplib)
     [[ -d /usr/share/rubygems-integration/all/gems/bunny-2.19.0 ]] || missing+=(ruby-bunny)
     ;;
+drills)
+    need ip iproute2
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
+    ;;
 rabbitmq)
     [[ -x /usr/sbin/rabbitmq-server || -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || missing+=(rabbitmq-server)
     ;;
 *)
-    echo "usage: $0 build|python|clients|rabbitmq" >&2
+    echo "usage: $0 build|python|clients|drills|rabbitmq" >&2
     exit 2
     ;;
 esac

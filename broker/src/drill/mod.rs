@@ -59,8 +59,8 @@ pub enum Fault {
     Undrain(String),
     /// Spreads leaders evenly.
     Rebalance,
-    /// Sets its wall clock.
-    Jump(String),
+    /// Its wall clock is so many seconds ahead of the true time from now on.
+    Jump(String, i64),
 }
 
 /// A cluster that may be hurt.

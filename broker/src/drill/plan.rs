@@ -144,8 +144,8 @@ pub enum Step {
     Undrain { nodes: Who },
     /// Spreads leaders evenly.
     Rebalance {},
-    /// Sets the wall clock.
-    Jump { nodes: Who },
+    /// Puts the wall clock so far ahead of the true time, or behind it.
+    Jump { nodes: Who, seconds: i64 },
     /// Stops, starts and awaits one node after the other.
     Roll {},
     /// Publishes so many messages, as fast as it goes.
@@ -268,10 +268,10 @@ impl Step {
             | Self::Freeze { nodes }
             | Self::Wipe { nodes }
             | Self::Tear { nodes }
-            | Self::Fill { nodes }
-            | Self::Jump { nodes } => vec![nodes],
+            | Self::Fill { nodes } => vec![nodes],
             Self::Roll {} => vec![&Who::All],
-            // Clients of a drained node stay where they are.
+            // Clients of a drained node stay where they are, and no client minds its
+            // node's clock.
             Self::Drain { .. }
             | Self::Undrain { .. }
             | Self::Rebalance {}
@@ -280,6 +280,7 @@ impl Step {
             | Self::Free { .. }
             | Self::Heal {}
             | Self::Slow { .. }
+            | Self::Jump { .. }
             | Self::Publish { .. }
             | Self::Wait { .. }
             | Self::InSync {} => Vec::new(),
@@ -315,7 +316,7 @@ impl Step {
             Self::Slow { nodes, delay, loss_percent } => {
                 format!("delay packets of {} by {}, lose {loss_percent} %", names(nodes), time(delay))
             }
-            Self::Jump { nodes } => format!("set the clock of {}", names(nodes)),
+            Self::Jump { nodes, seconds } => format!("set the clock of {} to {seconds:+} s", names(nodes)),
             Self::Drain { nodes } => format!("drain {}", names(nodes)),
             Self::Undrain { nodes } => format!("undrain {}", names(nodes)),
             Self::Rebalance {} => "spread leaders evenly".to_owned(),

@@ -178,7 +178,7 @@ impl<C: Cluster> Course<'_, C> {
             Step::Drain { nodes } => self.each(*nodes, Fault::Drain),
             Step::Undrain { nodes } => self.each(*nodes, Fault::Undrain),
             Step::Rebalance {} => self.fault(&Fault::Rebalance),
-            Step::Jump { nodes } => self.each(*nodes, Fault::Jump),
+            Step::Jump { nodes, seconds } => self.each(*nodes, |node| Fault::Jump(node, *seconds)),
             Step::Slow { nodes, delay, loss_percent } => {
                 self.each(*nodes, |node| Fault::Slow(node, delay.get(), *loss_percent))
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::clock;
 use super::host;
 use super::network::{self, Network};
 use crate::cli::client::{Client, Target, encode};
@@ -31,6 +32,12 @@ pub(super) struct Local {
     /// The folder that goes at the end.
     own: Option<PathBuf>,
     disks: Vec<PathBuf>,
+    /// The nodes have wall clocks of their own.
+    clocks: bool,
+}
+
+fn jumps(plan: &Plan) -> bool {
+    plan.step.iter().any(|step| matches!(step, Step::Jump { .. }))
 }
 
 impl Local {
@@ -39,16 +46,15 @@ impl Local {
     /// # Errors
     /// Why not, as a sentence.
     pub(super) fn able(plan: &Plan, data: Option<&Path>) -> Result<(), String> {
-        if plan.step.iter().any(|step| matches!(step, Step::Jump { .. })) {
-            return Err("a wall clock is the whole machine's, and drills leave other programs alone".to_owned());
+        let clocks = jumps(plan);
+        if (plan.network || plan.disk.is_some() || clocks) && data.is_some() {
+            return Err("it needs nodes with networks, disks or clocks of their own; leave --data out".to_owned());
         }
-        if plan.network || plan.disk.is_some() {
-            if data.is_some() {
-                return Err("it needs nodes with networks or disks of their own; leave --data out".to_owned());
-            }
-            if !rustix::process::geteuid().is_root() {
-                return Err("networks and disks can be made by root only".to_owned());
-            }
+        if clocks {
+            clock::able()?;
+        }
+        if (plan.network || plan.disk.is_some()) && !rustix::process::geteuid().is_root() {
+            return Err("networks and disks can be made by root only".to_owned());
         }
         if plan.network {
             Network::able(plan.step.iter().any(|step| matches!(step, Step::Slow { .. })))?;
@@ -58,7 +64,7 @@ impl Local {
 
     /// One that runs.
     pub(super) fn open(folder: &Path) -> Result<Self, CliError> {
-        Ok(Self { layout: Layout::open(folder)?, network: None, own: None, disks: Vec::new() })
+        Ok(Self { layout: Layout::open(folder)?, network: None, own: None, disks: Vec::new(), clocks: false })
     }
 
     /// Three nodes for this drill.
@@ -72,8 +78,8 @@ impl Local {
         }
         let wanted =
             Wanted { nodes: Some(NODES), amqp_port: Some(0), http_port: Some(0), policy: None, settings: &settings };
-        let mut local =
-            Self { layout: Layout::open_or_make(&folder, &wanted)?, network, own: Some(folder), disks: Vec::new() };
+        let layout = Layout::open_or_make(&folder, &wanted)?;
+        let mut local = Self { layout, network, own: Some(folder), disks: Vec::new(), clocks: jumps(plan) };
         if let Some(network) = &local.network {
             for (node, address) in local.layout.nodes.iter().zip(network.addresses()) {
                 network::listen(&node.config_file(), *address, network.addresses())?;
@@ -155,9 +161,15 @@ impl Local {
         let node = self.node(name)?;
         // A process that was just killed may not be gone yet.
         self.until_ended(name)?;
-        let within = self.network.as_ref().map(|network| network.prefix(self.place(name)?)).transpose()?;
+        let mut within = match &self.network {
+            Some(network) => network.prefix(self.place(name)?)?,
+            None => Vec::new(),
+        };
+        if self.clocks {
+            within.extend(clock::prefix(&node.folder)?);
+        }
         // The node outlives the drill; it writes its pid file itself.
-        process::start_within(within.as_deref().unwrap_or_default(), node).map(drop).map_err(|error| error.to_string())
+        process::start_within(&within, node).map(drop).map_err(|error| error.to_string())
     }
 
     fn until_ended(&self, name: &str) -> Result<(), String> {
@@ -270,7 +282,7 @@ impl Cluster for Local {
                 let moves: Result<Vec<MoveRow>, _> = self.client(first).post("/api/queues/rebalance", &());
                 moves.map(drop).map_err(|error| error.to_string())
             }
-            Fault::Jump(_) => Err("a wall clock is the whole machine's".to_owned()),
+            Fault::Jump(node, seconds) => clock::set(&self.node(node)?.folder, *seconds),
         }
     }
 

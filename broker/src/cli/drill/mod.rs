@@ -1,6 +1,7 @@
 //! `warren drill`: faults on a cluster of this machine, under load, with every
 //! message accounted for.
 
+mod clock;
 mod host;
 mod local;
 mod network;
