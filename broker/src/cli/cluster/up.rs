@@ -85,15 +85,7 @@ fn start(
     args: &Args,
     interrupts: &Interrupts,
 ) -> Result<bool, CliError> {
-    let stopped: Vec<&Node> = layout.nodes.iter().filter(|node| process::running(node).is_none()).collect();
-    for node in &stopped {
-        check_ports(node)?;
-    }
-    for node in stopped {
-        let child = process::start(node)?;
-        std::fs::write(node.pid_file(), child.id().to_string()).map_err(CliError::file("write", &node.pid_file()))?;
-        started.push((node.name.clone(), child));
-    }
+    start_stopped(layout, started)?;
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(2)))
@@ -109,6 +101,8 @@ fn start(
                 return Err(ClusterError::Ended { node: name.clone(), how: status.to_string(), log, tail }.into());
             }
         }
+        // One that was just killed looks as if it ran, for a moment.
+        start_stopped(layout, started)?;
         waiting.retain(|node| match serves(&agent, node) {
             Ok(()) => false,
             Err(reason) => {
@@ -125,6 +119,22 @@ fn start(
         std::thread::sleep(GLANCE);
     }
     Ok(false)
+}
+
+/// Starts the nodes that do not run and were not started here.
+fn start_stopped(layout: &Layout, started: &mut Vec<(String, Child)>) -> Result<(), CliError> {
+    let is_stopped =
+        |node: &&Node| started.iter().all(|(name, _)| *name != node.name) && process::running(node).is_none();
+    let stopped: Vec<&Node> = layout.nodes.iter().filter(is_stopped).collect();
+    for node in &stopped {
+        check_ports(node)?;
+    }
+    for node in stopped {
+        let child = process::start(node)?;
+        std::fs::write(node.pid_file(), child.id().to_string()).map_err(CliError::file("write", &node.pid_file()))?;
+        started.push((node.name.clone(), child));
+    }
+    Ok(())
 }
 
 /// Tells early, and by name, that somebody else has a node's port. A process
