@@ -96,9 +96,10 @@ impl Drill {
         let Course { cluster, load, watcher, in_sync, queue, .. } = course;
         // The load is stopped in any case; what kept the drill from its end comes first.
         let gaps = load.gaps.clone();
-        report.longest_confirm_gap_ms = millis(gaps.confirms.longest());
-        report.longest_confirm_gap_of_hurt_client_ms = millis(gaps.hurt_confirms.longest());
-        report.longest_delivery_gap_ms = millis(gaps.deliveries.longest());
+        let now = load.shared.now();
+        report.longest_confirm_gap_ms = millis(gaps.confirms.longest(now));
+        report.longest_confirm_gap_of_hurt_client_ms = millis(gaps.hurt_confirms.longest(now));
+        report.longest_delivery_gap_ms = millis(gaps.deliveries.longest(now));
         let done = load.stop(self.patience, runtime);
         report.watch = watcher.end();
         drilled?;

@@ -79,10 +79,12 @@ impl Gap {
         self.longest.store(0, Ordering::Relaxed);
     }
 
-    /// The longest gap.
+    /// The longest gap, of which the one since the last event is one.
     #[must_use]
-    pub fn longest(&self) -> Duration {
-        Duration::from_nanos(self.longest.load(Ordering::Relaxed))
+    pub fn longest(&self, now: u64) -> Duration {
+        let last = self.last.load(Ordering::Relaxed);
+        let open = if last == 0 { 0 } else { now.saturating_sub(last) };
+        Duration::from_nanos(open.max(self.longest.load(Ordering::Relaxed)))
     }
 }
 
@@ -172,11 +174,12 @@ mod tests {
         for now in [100, 5000, 5100] {
             gap.event(now);
         }
-        assert_eq!(gap.longest(), Duration::from_nanos(4900));
+        assert_eq!(gap.longest(5100), Duration::from_nanos(4900));
         gap.restart(6000);
         gap.event(6300);
         gap.event(6500);
-        assert_eq!(gap.longest(), Duration::from_nanos(300));
+        assert_eq!(gap.longest(6600), Duration::from_nanos(300));
+        assert_eq!(gap.longest(9500), Duration::from_nanos(3000), "it is not over");
     }
 
     #[test]
