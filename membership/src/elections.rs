@@ -53,9 +53,12 @@ enum Next {
 struct Standing {
     lease: Duration,
     silence: Duration,
-    started: Instant,
-    /// Nodes that were seen alive: a node that has just started has not heard of
-    /// anybody yet, and takes nobody for gone.
+    /// Since when this process has been awake: since its start, or since it was
+    /// last suspended for longer than a leader may be silent.
+    awake: Instant,
+    looked: Instant,
+    /// Nodes that were seen alive since then: a node that has just started, or
+    /// slept, has not heard of anybody yet, and takes nobody for gone.
     seen: BTreeSet<NodeId>,
     /// Since when there is a reason for an election.
     since: Option<Instant>,
@@ -73,7 +76,8 @@ impl Standing {
         Self {
             lease: timing.raft_lease,
             silence: timing.silence,
-            started: now,
+            awake: now,
+            looked: now,
             seen: BTreeSet::new(),
             since: None,
             vote: (0, NodeId(0)),
@@ -85,6 +89,13 @@ impl Standing {
 
     fn look(&mut self, sight: &Sight) -> Next {
         let now = sight.now;
+        // It was this node that was not there, not the leader.
+        if now > self.looked + self.silence {
+            self.awake = now;
+            self.seen.clear();
+            self.since = None;
+        }
+        self.looked = now;
         self.seen.extend(&sight.live);
         if sight.vote != self.vote {
             self.vote = sight.vote;
@@ -99,16 +110,16 @@ impl Standing {
         let free = match sight.leader {
             Some(leader) => {
                 let gone = self.seen.contains(&leader) && !sight.live.contains(&leader);
-                let silent = now >= sight.heard + self.silence;
-                if leader == sight.me || !(gone || silent) {
+                let silent_at = sight.heard.max(self.awake) + self.silence;
+                if leader == sight.me || !(gone || now >= silent_at) {
                     self.since = None;
                     self.elections = 0;
-                    return Next::LookAt(if leader == sight.me { now + GLANCE } else { sight.heard + self.silence });
+                    return Next::LookAt(if leader == sight.me { now + GLANCE } else { silent_at });
                 }
                 sight.heard + self.lease + MARGIN
             }
             // Somebody stood. The vote of an earlier start says nothing of now.
-            None => (self.voted + self.patience()).max(self.started + self.silence),
+            None => (self.voted + self.patience()).max(self.awake + self.silence),
         };
         let Some(rank) = self.rank(sight) else { return Next::LookAt(now + GLANCE) };
         let since = *self.since.get_or_insert(now);
@@ -252,6 +263,23 @@ mod tests {
         let silent = world.heard + millis(world.timing.silence);
         // One live voter stands before this node.
         assert_eq!(world.stands(world.heard, 60_000), Some(silent + millis(STAGGER)));
+    }
+
+    #[test]
+    fn a_node_that_slept_listens_before_it_stands() {
+        let mut world = World::new();
+        // Suspended for five seconds; to gossip everybody else has been silent.
+        let woken = world.heard + 5_000;
+        world.live = vec![ME];
+        let silence = millis(world.timing.silence);
+        assert_eq!(world.stands(woken, woken + silence), None);
+        world.live = vec![ME, LEADER, OTHER];
+        world.heard = woken + silence;
+        assert_eq!(world.stands(woken + silence, woken + 2 * silence), None);
+        // If it hears nothing after all, the leader is silent from when it woke.
+        let mut world = World::new();
+        world.live = vec![ME];
+        assert_eq!(world.stands(woken, 60_000), Some(woken + silence));
     }
 
     #[test]

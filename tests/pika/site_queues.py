@@ -231,7 +231,7 @@ def drained(a: Cluster, b: Cluster) -> None:
         # A link looks a few times a second whether somebody waits.
         eventually("nobody waits", lambda: all(link["state"] == "idle" for link in status(site)["inbound"]))
     bodies = publish(a, "drained", 500)
-    time.sleep(1)
+    time.sleep(1)  # What must not come has no sign of its own.
     assert left(a) == 500 and left(b) == 0, "messages stay where they are while nobody waits"
     warren(a.nodes[1], "site", "drain")
     eventually("drained", lambda: a.nodes[2].get("/api/sites")["state"] == "drained", 60)

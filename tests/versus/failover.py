@@ -22,6 +22,8 @@ import pika
 
 RATE = 500
 TICK = 0.02
+# Messages that must have come through before anything is done.
+WARM = 1500
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
 
@@ -148,14 +150,15 @@ def main() -> int:
     arguments = {"x-queue-type": options.type, "x-queue-leader-locator": "client-local"}
     with pika.BlockingConnection(pika.URLParameters(uris[0])) as connection:
         connection.channel().queue_declare(options.queue, durable=True, arguments=arguments)
-    time.sleep(2)
     publisher, consumer = Publisher(uris[1], options.queue), Consumer(uris[1], options.queue)
     consumer.start()
     publisher.start()
-    time.sleep(4)
-    if not publisher.confirmed or not consumer.seen:
-        print("nothing flows", file=sys.stderr)
-        return 1
+    deadline = time.monotonic() + 30
+    while len(consumer.seen) < WARM:
+        if time.monotonic() > deadline:
+            print("too little flows", len(publisher.confirmed), len(consumer.seen), file=sys.stderr)
+            return 1
+        time.sleep(0.1)
     victim = int(pathlib.Path(pids[0]).read_text())
     publisher.gap.start()
     consumer.gap.start()

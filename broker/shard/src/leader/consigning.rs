@@ -26,8 +26,8 @@ pub(super) fn number(sites: &mut Vec<Bytes>, site: &Bytes) -> u32 {
 impl Leader {
     /// Whether a link of another site has room for what nobody here wants.
     pub(super) fn is_wanted_elsewhere(&self) -> bool {
-        let sites = 0..self.sites.len() as u32;
-        self.queue.as_ref().is_some_and(|queue| sites.into_iter().any(|site| queue.wanted_by(site) > 0))
+        let mut sites = 0..self.sites.len() as u32;
+        self.queue.as_ref().is_some_and(|queue| sites.any(|site| queue.wanted_by(site) > 0))
     }
 
     /// Consigns what consumers here leave to the sites that want it, as much to each
@@ -90,6 +90,10 @@ impl Leader {
     /// What is consigned for good goes to the sites' links.
     pub(super) fn deliver_to_sites(&mut self, log: &Log<'_>, budget: &mut Budget) {
         let Some(queue) = &mut self.queue else { return };
+        if self.sites.is_empty() {
+            return;
+        }
+        let floor = log.ledger().live().first().map_or(log.ledger().next_offset(), Offset);
         for site in 0..self.sites.len() as u32 {
             while let Some(offset) = queue.deliverable_to(site) {
                 let Some(message) = self.supply.bodies.take(offset, budget) else {
@@ -105,7 +109,7 @@ impl Leader {
                 let delivery = Delivery { consumer: given.key, offset, count, redelivered, consignment, message };
                 let outbox = self.outboxes.to(given.key.process);
                 outbox.deliveries.push(delivery);
-                outbox.floor = log.ledger().live().first().map_or(log.ledger().next_offset(), Offset);
+                outbox.floor = floor;
             }
         }
     }
