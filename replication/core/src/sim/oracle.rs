@@ -18,6 +18,8 @@ pub(crate) struct Oracle {
     /// What that log makes of the queue.
     pub(crate) ledger: Ledger,
     leaders: BTreeMap<Epoch, Process>,
+    /// How far the leader of each epoch got.
+    reigns: BTreeMap<Epoch, Index>,
     /// (session, sequence) of every message committed, in log order.
     committed: BTreeMap<(Session, u64), u64>,
     highest: BTreeMap<Session, u64>,
@@ -104,6 +106,7 @@ impl Oracle {
             self.take(bytes, None)?;
         }
         self.revive(replica)?;
+        self.reigns.insert(epoch, self.head());
         Ok(cost.messages)
     }
 
@@ -171,7 +174,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Promise 2: one leader an epoch, and it has everything ever committed.
+    /// Promise 2: one leader an epoch, and it has everything that was committed in
+    /// lower ones. (It may be late to begin: higher ones may have gone on without it.)
     pub(crate) fn on_leading(&mut self, process: Process, replica: &Replica) -> Result<(), String> {
         let epoch = replica.known_epoch();
         let leader = *self.leaders.entry(epoch).or_insert(process);
@@ -182,8 +186,8 @@ impl Oracle {
         if current && !self.forks.is_empty() {
             self.revive(replica)?;
         }
-        let head = self.head();
-        if let Some(position) = self.position(head)
+        let head = self.reigns.range(..epoch).map(|(_, head)| *head).max();
+        if let Some(position) = head.and_then(|head| self.position(head))
             && current
             && !replica.holds(position)
         {
@@ -210,7 +214,9 @@ impl Oracle {
         if index != self.head().next() {
             return Err(format!("index {index} is committed after {}", self.head()));
         }
-        self.take(bytes, Some(told))
+        self.take(bytes, Some(told))?;
+        self.reigns.insert(epoch, self.head());
+        Ok(())
     }
 
     /// The next entry of the log, and what it is said to have done.

@@ -154,6 +154,10 @@ pub(super) struct World {
     /// How rough it is, per run.
     loss: u64,
     crash: u64,
+    /// How often the controller elects without a reason (permille of its looks).
+    whim: u64,
+    /// How often a word comes a second time, and how much later at most (ms).
+    echo: (u64, u64),
     pub(super) tally: Tally,
     trace: bool,
 }
@@ -174,6 +178,8 @@ impl World {
                 Catalog::new(count, 1).losing(Some(max_lag), false)
             }
         };
+        // In some worlds leaders come and go, and old words come back long after.
+        let restless = rng.permille(250);
         let nodes = catalog.registered.iter().map(|process| Node {
             process: *process,
             replica: Some(Replica::new(*process, crate::recovery::Recovery::empty(QUEUE), settings())),
@@ -198,6 +204,8 @@ impl World {
             faults: true,
             loss: rng.below(80),
             crash: rng.below(4),
+            whim: if restless { rng.between(100, 700) } else { 20 },
+            echo: if restless { (rng.between(50, 400), rng.between(600, 3_000)) } else { (20, 600) },
             tally: Tally::default(),
             trace,
             rng,
@@ -448,9 +456,10 @@ impl World {
             self.tally.installs += 1;
         }
         let process = self.nodes[from].process;
-        if self.faults && self.rng.permille(20) {
+        let (often, latest) = self.echo;
+        if self.faults && self.rng.permille(often) {
             let late = What::Deliver { to: target, from: process, message: message.clone() };
-            self.later(1, 600, late);
+            self.later(1, latest, late);
         }
         let message = if self.faults && self.rng.permille(15) { self.damage(message) } else { message };
         let slowest = if self.faults && self.rng.permille(50) { 200 } else { 8 };
@@ -509,7 +518,7 @@ impl World {
         let live = self.live();
         let now = self.catalog.now().clone();
         let gone = now.leader.is_none_or(|leader| !live.contains(&leader));
-        let whim = self.faults && self.rng.permille(20);
+        let whim = self.faults && self.rng.permille(self.whim);
         if unwilling.is_none() {
             self.later(50, 150, What::Elect { unwilling: None });
         }

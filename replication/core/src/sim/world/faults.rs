@@ -63,6 +63,7 @@ impl World {
             let process = self.nodes[node].process;
             self.agenda.retain(|_, what| !matches!(what, What::ProposeIsr { by, .. } if *by == process));
             self.nodes[node].disk = Disk::default();
+            self.nodes[node].applied = self.catalog.history.len();
             self.nodes[node].process.incarnation = Incarnation(1_000 + self.now);
             self.log(|| format!("{node} loses its disk"));
         }
@@ -86,7 +87,11 @@ impl World {
         let replica = Replica::new(process, recovery, settings());
         self.log(|| format!("{node} is back with {:?}, applied {:?}", replica.last(), replica.commit()));
         self.nodes[node].replica = Some(replica);
-        self.nodes[node].applied = self.catalog.history.len() - 1;
+        // Of its catalog it has what it had applied, and maybe what came since; a
+        // new disk has joined anew.
+        let newest = self.catalog.history.len() as u64 - 1;
+        let known = (self.nodes[node].applied as u64).saturating_sub(1).min(newest);
+        self.nodes[node].applied = self.rng.between(known, newest) as usize;
         self.tell_links(node, Event::LinkUp(process));
         self.apply_catalog(node)
     }
