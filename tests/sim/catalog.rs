@@ -174,7 +174,16 @@ impl Catalog {
             link: None,
             operator: false,
         };
-        Command::ApplyPolicies { revision: self.state.policies().revision() + 1, policies: vec![policy] }
+        self.applying(vec![policy])
+    }
+
+    pub(crate) fn applying(&self, policies: Vec<Policy>) -> Command {
+        Command::ApplyPolicies { revision: self.state.policies().revision() + 1, policies }
+    }
+
+    /// The policies in force.
+    pub(crate) fn policies(&self) -> Vec<Policy> {
+        self.state.policies().iter().cloned().collect()
     }
 
     /// Nodes whose process has said that it stops.

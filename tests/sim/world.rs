@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use warren_replication::message::{QueueWord, ReadFrom};
+use warren_replication::plan::Policy;
 use warren_replication::replica::Replica;
 use warren_replication::types::{Epoch, NodeId, Offset, Process, QueueId};
 use warren_shard::step::{Effects, Input, Local, Wish};
@@ -92,6 +93,8 @@ enum Event {
     Boot,
     Controller,
     Fault,
+    /// Policies that were in force before.
+    PutBack(Vec<Policy>),
 }
 
 /// When, in what order, on which node, in which life of it.
@@ -234,6 +237,7 @@ impl World {
         settings.replica.entry_bytes = rng.pick(&[256, 65_536]).unwrap_or(256);
         settings.replica.checkpoint_bytes = rng.pick(&[2_048, 1 << 20]).unwrap_or(2_048);
         settings.replica.checkpoint_entries = rng.pick(&[8, 64, 4_096]).unwrap_or(8);
+        settings.replica.disk_stall_timeout = rng.pick(&[300, 1_000, 5_000]).unwrap_or(300) * MS;
         match mutation {
             Some(Mutation::NoLeaseWait) => settings.lease = 0,
             Some(Mutation::NoGrace) => settings.reattach_grace = 0,
@@ -399,6 +403,7 @@ impl World {
             Event::Boot => self.boot(node),
             Event::Controller => self.control(),
             Event::Fault => self.fault(),
+            Event::PutBack(policies) => self.commit(&self.catalog.applying(policies)),
             Event::Connect { peer } => self.connect(node, peer),
             Event::LinkUp { peer, session } => self.link_up(node, peer, session),
             Event::LinkDown { peer, session } => self.link_down(node, peer, session),

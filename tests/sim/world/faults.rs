@@ -46,7 +46,12 @@ impl World {
             }
             67..75 => self.break_link(node, other, 200 * MS),
             75..82 => self.nodes[node].slow_disk_until = self.now + long,
-            82..85 => self.change_policy(),
+            82..85 => {
+                // Nodes that apply late learn of both at once.
+                let before = self.catalog.policies();
+                self.change_policy();
+                self.at(long / 4, 0, Event::PutBack(before));
+            }
             85..89 => {
                 let until = self.now + self.rng.between(500, 1_500) * MS;
                 for watcher in &mut self.nodes {
