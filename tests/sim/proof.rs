@@ -14,6 +14,9 @@ use crate::runner::Case;
 /// Seeds that a rule may need at most.
 const SEEDS: u64 = 10_000;
 
+/// Rules of the replicas whose harm shows in clusters only.
+const OF_REPLICAS: [Mutation; 2] = [Mutation::LeadAgain, Mutation::CountOldCopy];
+
 /// Between these docs/PROOF.md holds the table.
 const BEGIN: &str = "<!-- clusters: written by `make proof` -->\n\n";
 const END: &str = "\n<!-- end of clusters -->";
@@ -36,7 +39,7 @@ fn broken_rules_are_noticed() {
     let only = std::env::var("WARREN_RULE").ok();
     let file = std::env::var("WARREN_PROOF").ok();
     let rules: Vec<Mutation> = match &only {
-        None => Mutation::SHARD.to_vec(),
+        None => Mutation::SHARD.iter().copied().chain(OF_REPLICAS).collect(),
         Some(only) => {
             let all = Mutation::SHARD.iter().chain(Mutation::REPLICA).copied();
             all.filter(|rule| format!("{rule:?}") == *only).collect()

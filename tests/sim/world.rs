@@ -95,6 +95,7 @@ enum Event {
     Fault,
     /// Policies that were in force before.
     PutBack(Vec<Policy>),
+    Crash,
 }
 
 /// When, in what order, on which node, in which life of it.
@@ -175,6 +176,8 @@ pub(crate) struct World {
     faults_until: u64,
     /// How many there were, those left out included.
     pub(crate) faults: u64,
+    /// The policies in force before the last change.
+    before: Option<Vec<Policy>>,
     case: Case,
     pub(crate) turns: u64,
     /// Planned ones that came true.
@@ -262,6 +265,7 @@ impl World {
             detect,
             faults_until: 0,
             faults: 0,
+            before: None,
             case: case.clone(),
             turns: 0,
             handovers: 0,
@@ -403,6 +407,8 @@ impl World {
             Event::Boot => self.boot(node),
             Event::Controller => self.control(),
             Event::Fault => self.fault(),
+            Event::Crash if self.calm => {}
+            Event::Crash => self.crash(node),
             Event::PutBack(policies) => self.commit(&self.catalog.applying(policies)),
             Event::Connect { peer } => self.connect(node, peer),
             Event::LinkUp { peer, session } => self.link_up(node, peer, session),

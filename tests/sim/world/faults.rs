@@ -50,7 +50,8 @@ impl World {
                 // Nodes that apply late learn of both at once.
                 let before = self.catalog.policies();
                 self.change_policy();
-                self.at(long / 4, 0, Event::PutBack(before));
+                self.at(long / 4, 0, Event::PutBack(before.clone()));
+                self.before = Some(before);
             }
             85..89 => {
                 let until = self.now + self.rng.between(500, 1_500) * MS;
@@ -119,6 +120,24 @@ impl World {
             }
         }
         self.excuse_the_cut_off();
+    }
+
+    /// While a leader sleeps, a replica goes and is wanted back; it wakes with old
+    /// words of that replica in its sockets, and ends soon.
+    pub(super) fn sleep_at_a_bad_moment(&mut self, queue: QueueId) {
+        let leader = self.catalog.queues.get(&queue).and_then(|queue| queue.leader);
+        let Some(leader) = leader.filter(|_| !self.calm && self.rng.percent(30)) else { return };
+        let node = leader.node.0 as usize - 1;
+        let long = self.rng.between(5, 300) * MS;
+        self.freeze(node, long);
+        if let Some(before) = self.before.take() {
+            let soon = self.rng.between(0, long);
+            self.at(soon, 0, Event::PutBack(before));
+        }
+        if self.rng.percent(50) {
+            let soon = long + self.rng.between(1, 200) * MS;
+            self.at(soon, node, Event::Crash);
+        }
     }
 
     pub(super) fn partition(&mut self, group: &[usize], long: u64, outward: bool, inward: bool) {

@@ -224,6 +224,9 @@ impl World {
         let Some(live) = self.nodes[node].up.as_ref().map(|up| up.live.clone()) else { return };
         for command in self.catalog.decide(&live) {
             self.commit(&command);
+            if let Command::Retire { queue, .. } = command {
+                self.sleep_at_a_bad_moment(queue);
+            }
         }
         if !self.calm && self.rng.percent(10) {
             self.hand_over();
