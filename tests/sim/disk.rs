@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use warren_replication::record;
 use warren_replication::recovery::Recovery;
 use warren_replication::step::Write;
 use warren_replication::types::{Epoch, Index, QueueId};
@@ -29,6 +30,12 @@ impl QueueDisk {
                 self.checkpoint = Some(checkpoint);
             }
             Write::Epoch(epoch) => self.epoch = epoch,
+            Write::Rewrite { entries, .. } => {
+                for (index, entry) in entries {
+                    let before = self.entries.insert(index.0, entry.clone());
+                    assert!(before.is_some_and(|before| record::is_same(&before, &entry)), "{index} is rewritten");
+                }
+            }
             Write::Checkpoint { checkpoint, release } => {
                 self.checkpoint = Some(checkpoint);
                 self.entries = self.entries.split_off(&(release.0 + 1));
@@ -56,8 +63,9 @@ fn apply(queues: &mut BTreeMap<QueueId, QueueDisk>, batch: Batch) {
 
 impl Disk {
     pub(crate) fn write(&mut self, ticket: u64, batch: Batch) {
-        // Nothing that is released is forgotten here.
-        let kept = batch.iter().filter(|(_, write)| !matches!(write, Some(Write::Checkpoint { .. })));
+        // Nothing that is released, or settled, is forgotten here.
+        let forgets = |write: &Option<Write>| matches!(write, Some(Write::Checkpoint { .. } | Write::Rewrite { .. }));
+        let kept = batch.iter().filter(|(_, write)| !forgets(write));
         apply(&mut self.seen, kept.cloned().collect());
         self.unsynced.push_back((ticket, batch));
     }

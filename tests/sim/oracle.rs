@@ -39,8 +39,8 @@ struct Published {
 
 #[derive(Debug, Default)]
 struct QueueFacts {
-    /// What was committed at each index: a hash of the entry.
-    entries: BTreeMap<u64, u64>,
+    /// What was committed at each index.
+    entries: BTreeMap<u64, Bytes>,
     offsets: HashMap<u64, u64>,
     committed: HashMap<u64, u64>,
     /// Settled by a record: the commit index at which a leader had applied it,
@@ -87,14 +87,12 @@ pub(crate) struct Oracle {
     pub(crate) dropped: u64,
     /// Messages that are at other sites.
     pub(crate) shared: u64,
+    /// Entries that were stored anew without what was settled.
+    pub(crate) hollowed: u64,
 }
 
 fn id(message: &Message) -> u64 {
     message.body.get(..8).and_then(|head| head.try_into().ok()).map_or(u64::MAX, u64::from_le_bytes)
-}
-
-fn hash(bytes: &Bytes) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The messages of an entry that were refused and are kept to be moved on.
@@ -270,12 +268,15 @@ impl Oracle {
             let Some(bytes) = entry(index) else { continue };
             match facts.entries.entry(index) {
                 std::collections::btree_map::Entry::Occupied(known) => {
-                    if *known.get() != hash(bytes) {
+                    if !record::is_same(known.get(), bytes) {
                         wrong = Some(format!("{queue:?}: two entries were committed at {index}"));
                     }
                 }
                 std::collections::btree_map::Entry::Vacant(slot) => {
-                    slot.insert(hash(bytes));
+                    slot.insert(bytes.clone());
+                    if record::gone(bytes).is_ok_and(|gone| !gone.is_empty()) {
+                        wrong = Some(format!("{queue:?}: {index} lost messages before anybody committed it"));
+                    }
                     if let Some(what) = facts.stream.as_mut().and_then(|stream| retained(stream, bytes)) {
                         wrong = Some(format!("{queue:?}: {what}"));
                     }

@@ -104,7 +104,7 @@ pub(crate) fn run() -> Vec<String> {
     };
     println!("seeds from {}; replay one by WARREN_SEED=n", seeds.start);
     let next = AtomicU64::new(seeds.start);
-    let totals: [AtomicU64; 8] = Default::default();
+    let totals: [AtomicU64; 9] = Default::default();
     let (began, told) = (Instant::now(), AtomicU64::new(0));
     let failures = std::thread::scope(|scope| {
         let work = || {
@@ -127,6 +127,7 @@ pub(crate) fn run() -> Vec<String> {
                             oracle.expired,
                             oracle.dropped,
                             oracle.shared,
+                            oracle.hollowed,
                         ];
                         for (total, seen) in totals.iter().zip(seen) {
                             total.fetch_add(seen, Ordering::Relaxed);
@@ -147,13 +148,15 @@ pub(crate) fn run() -> Vec<String> {
         threads.into_iter().flat_map(|thread| thread.join().expect("a seed panicked")).collect::<Vec<_>>()
     });
     let ran = next.into_inner().min(seeds.end) - seeds.start;
-    let [turns, confirms, deliveries, redeliveries, moves, expired, dropped, shared] =
+    let [turns, confirms, deliveries, redeliveries, moves, expired, dropped, shared, hollowed] =
         totals.map(AtomicU64::into_inner);
     println!("about {ran} seeds in {} s, {} of them wrong", began.elapsed().as_secs(), failures.len());
     println!("{turns} turns, {confirms} confirms, {deliveries} deliveries, {redeliveries} of them redelivered");
-    println!("{moves} moved on, {expired} expired, {dropped} dropped, {shared} at other sites");
+    println!(
+        "{moves} moved on, {expired} expired, {dropped} dropped, {shared} at other sites, {hollowed} entries hollowed"
+    );
     assert!(
-        ran == 1 || !failures.is_empty() || (confirms > 0 && redeliveries > 0 && shared > 0),
+        ran == 1 || !failures.is_empty() || (confirms > 0 && redeliveries > 0 && shared > 0 && hollowed > 0),
         "the seeds tried nothing"
     );
     failures

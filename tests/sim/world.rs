@@ -241,6 +241,7 @@ impl World {
         settings.replica.checkpoint_bytes = rng.pick(&[2_048, 1 << 20]).unwrap_or(2_048);
         settings.replica.checkpoint_entries = rng.pick(&[8, 64, 4_096]).unwrap_or(8);
         settings.replica.disk_stall_timeout = rng.pick(&[300, 1_000, 5_000]).unwrap_or(300) * MS;
+        settings.replica.hollow_bytes = rng.pick(&[512, 4_096, 32 << 20]).unwrap_or(512);
         match mutation {
             Some(Mutation::NoLeaseWait) => settings.lease = 0,
             Some(Mutation::NoGrace) => settings.reattach_grace = 0,

@@ -226,6 +226,7 @@ impl Shard {
                 }
             }
             Input::Read { request, entries } => {
+                effects.reads.extend(self.reads.next_in_turn(request));
                 let Some((queue, life, reader)) = self.reads.answered(request) else { return };
                 let copy = self.cells.get(&queue).and_then(Cell::copy);
                 if copy.is_some_and(|copy| copy.life == life) {

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use warren_amqp::{FieldTable, PropertiesBuilder, Value};
 use warren_queue::{DeadLetter, Deduplicate, Kind, Once, Overflow, Reason, Rules};
 use warren_replication::message::{ConsumerSpec, Message, SettleReason};
+use warren_replication::ranges::RangeSet;
+use warren_replication::record;
 use warren_replication::step::Write;
 use warren_replication::types::{
     Assignment, Boot, Clock, ConsumerKey, Epoch, Incarnation, Moment, NodeId, Offset, Process, QueueId, Session,
@@ -43,8 +45,11 @@ struct Node {
 
 impl Node {
     fn new(rules: Rules) -> Self {
+        let mut settings = Settings { transfer_messages: 4, read_bytes: 64, ..Settings::default() };
+        // Time stands still in a turn.
+        settings.replica.settle_delay = 0;
         let mut node = Self {
-            shard: Shard::new(ME, Settings { transfer_messages: 4, read_bytes: 64, ..Settings::default() }),
+            shard: Shard::new(ME, settings),
             rules,
             epoch: 0,
             version: 0,
@@ -254,6 +259,27 @@ fn messages_expire_wherever_they_are_and_by_the_shorter_time() {
     assert_eq!(node.ready(), 2, "their age is the same whoever leads");
     node.pass(800);
     assert_eq!((node.ready(), node.live()), (0, 0));
+}
+
+/// §6.3: a mirror was fed an entry without what was settled, and leads without the
+/// settle: what has no body stays settled, whatever the queue wants to know of it.
+#[test]
+fn what_is_live_without_its_body_is_settled_by_the_next_leader() {
+    for rules in [Rules::default(), Rules { message_ttl: Some(3_600_000), ..Rules::default() }] {
+        let mut node = Node::dead_lettering(rules);
+        let long = "what nobody can have any more, for it is not there, and would be rather long";
+        node.publish_all(&["a", long, "b", long]);
+        for entry in &mut node.log {
+            let offsets = record::offsets(entry).unwrap();
+            let live = RangeSet::from_iter([0..1, 2..3]);
+            if offsets == (1..2) || offsets == (3..4) {
+                *entry = record::hollow(entry, &live).unwrap().unwrap();
+            }
+        }
+        node.reign();
+        assert_eq!((node.body(), node.body(), node.body()), ("a".into(), "b".into(), "-".into()));
+        assert_eq!((node.ready(), node.live()), (0, 2));
+    }
 }
 
 #[test]

@@ -71,6 +71,16 @@ impl Disk {
         self.persisted >= self.barrier
     }
 
+    /// The ordinal of the last write.
+    pub(crate) fn issued(&self) -> u64 {
+        self.issued
+    }
+
+    /// Whether the write of this ordinal, and all before it, are on disk.
+    pub(crate) fn has(&self, ordinal: u64) -> bool {
+        self.persisted >= ordinal
+    }
+
     /// For how long (µs) the oldest unconfirmed write has been waiting.
     pub(crate) fn oldest_wait(&self, now: Moment) -> u64 {
         self.waiting.front().map_or(0, |waiting| now.micros_since(waiting.since))

@@ -10,6 +10,7 @@ mod codec;
 pub mod consigned;
 mod disk;
 mod draft;
+mod hollow;
 mod isr;
 pub mod keys;
 mod leader;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::marks::{Mark, Marks};
+use crate::ranges::RangeSet;
 use crate::record::{self, Entry};
 use crate::types::{Epoch, Index, Offset, Position};
 
@@ -58,6 +59,27 @@ pub(crate) struct Whole {
     pub(crate) at: Position,
     /// The epoch of the leader that it came from.
     pub(crate) from: Epoch,
+}
+
+/// A part of the log between two marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    /// Its last entry.
+    pub(crate) last: Index,
+    pub(crate) offsets: Range<u64>,
+    pub(crate) bytes: u64,
+}
+
+impl Section {
+    /// About how many of its bytes are of messages in this set.
+    pub(crate) fn share(&self, live: &RangeSet) -> u64 {
+        let within = |range: Range<u64>| range.end.min(self.offsets.end).saturating_sub(range.start);
+        let here = live.iter_from(self.offsets.start).take_while(|range| range.start < self.offsets.end);
+        let messages: u64 = here.map(within).sum();
+        let share = u128::from(self.bytes) * u128::from(messages);
+        // No more than `bytes`, which is a u64.
+        (share / u128::from((self.offsets.end - self.offsets.start).max(1))) as u64
+    }
 }
 
 /// A log from its base (exclusive) to its last entry.
@@ -304,6 +326,45 @@ impl Log {
     pub(crate) fn parts(&self, from: Offset) -> impl Iterator<Item = (Offset, u64, u64)> {
         let first = self.marks.marks.partition_point(|mark| mark.offset <= from).saturating_sub(1);
         self.marks.marks.range(first..).map(|mark| (mark.offset, self.bytes - mark.bytes, mark.time))
+    }
+
+    /// About how many bytes of entries that are applied it holds.
+    pub(crate) fn span(&self) -> u64 {
+        self.marks.marks.front().map_or(0, |mark| self.applied_bytes.saturating_sub(mark.bytes))
+    }
+
+    /// The log from this entry, or a little before it, to the last one applied, as
+    /// far as it has messages.
+    pub(crate) fn sections(&self, from: Index, applied: Index, end: Offset) -> impl Iterator<Item = Section> {
+        let marks = &self.marks.marks;
+        let first = marks.partition_point(|mark| mark.index <= from).saturating_sub(1);
+        let behind = marks.partition_point(|mark| mark.index <= applied).max(first);
+        let bytes = self.applied_bytes;
+        (first..behind).map(move |nth| {
+            let mark = marks[nth];
+            let next = if nth + 1 < behind { marks.get(nth + 1) } else { None };
+            let (last, offset, bytes) =
+                next.map_or((applied, end, bytes), |next| (next.index.before(), next.offset, next.bytes));
+            let offsets = mark.offset.0..offset.0.max(mark.offset.0);
+            Section { last, offsets, bytes: bytes.saturating_sub(mark.bytes) }
+        })
+    }
+
+    /// Applied entries take so many bytes less: ascending.
+    pub(crate) fn shrink(&mut self, saved: &[(Index, u64)]) {
+        let mut before = saved.iter().peekable();
+        let mut less = 0;
+        for mark in &mut self.marks.marks {
+            while let Some((_, bytes)) = before.next_if(|(index, _)| *index < mark.index) {
+                less += bytes;
+            }
+            mark.bytes = mark.bytes.saturating_sub(less);
+        }
+        less += before.map(|(_, bytes)| bytes).sum::<u64>();
+        let pending = self.pending.iter_mut().map(|pending| &mut pending.end);
+        for bytes in pending.chain([&mut self.bytes, &mut self.applied_bytes]) {
+            *bytes = bytes.saturating_sub(less);
+        }
     }
 
     /// The entries among which that of the offset is, if it is in the log.

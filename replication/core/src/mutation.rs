@@ -66,6 +66,8 @@ rules! {
         NoGap "§6.3" "an unclean leader gives out the offsets again that what is missing may have had",
         UnmarkedStart "§6.3" "an unclean leader does not mark the start of its epoch",
         CountAnyReturn "§3" "a return counts whatever count it names",
+        HollowUncommitted "§3" "settled messages lose their bodies before the settle is committed",
+        HollowAboveCheckpoint "§3" "messages lose their bodies by settles that the checkpoint on disk does not know",
         SettleTwice "§3" "a settle of what is no longer live is told as one that counted",
     }
     /// Those of the shards.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk::Disk;
+use crate::hollow::Hollow;
 use crate::ledger::Ledger;
 use crate::log::{Log, Pending};
 use crate::mutation::{self, Mutation};
@@ -36,6 +37,7 @@ pub(crate) struct Own {
     pub(crate) log: Log,
     pub(crate) ledger: Ledger,
     pub(crate) disk: Disk,
+    pub(crate) hollow: Hollow,
 }
 
 impl Own {
@@ -53,6 +55,7 @@ impl Own {
             log: recovery.log,
             ledger: recovery.ledger,
             disk: Disk::default(),
+            hollow: Hollow::default(),
         }
     }
 
@@ -68,7 +71,7 @@ impl Own {
     }
 
     /// Hands a write to the store; the log has its new end already.
-    fn write(&mut self, now: Moment, write: Write, out: &mut Vec<Action>) {
+    pub(crate) fn write(&mut self, now: Moment, write: Write, out: &mut Vec<Action>) {
         self.disk.issue(now, self.log.last().index);
         out.push(Action::Write(write));
     }
@@ -117,6 +120,7 @@ impl Own {
         out: &mut Vec<Action>,
     ) {
         (self.log, self.ledger) = checkpoint.open();
+        self.hollow = Hollow::default();
         self.disk.clip(Index(0));
         self.write(now, Write::Install { checkpoint: bytes, aside }, out);
         self.disk.bar();
@@ -134,13 +138,14 @@ impl Own {
         }
     }
 
-    /// Takes a checkpoint when enough has been appended since the last one, and
-    /// releases the log before the oldest live message, as far as `hold` allows
-    /// (§3). The ledger is never ahead of the disk, so its index is committed
+    /// Takes a checkpoint when enough has been appended since the last one, or
+    /// settled of a long log, and releases the log before the oldest live message,
+    /// as far as `hold` allows (§3). The ledger is never ahead of the disk, so its index is committed
     /// and durable here.
     pub(crate) fn checkpoint(&mut self, now: Moment, hold: Index, out: &mut Vec<Action>) {
         let due = self.log.grown_bytes >= self.settings.checkpoint_bytes
-            || self.log.grown_entries >= self.settings.checkpoint_entries;
+            || self.log.grown_entries >= self.settings.checkpoint_entries
+            || self.hollow.is_due(&self.log, &self.ledger, self.settings.hollow_bytes);
         let applied = self.ledger.applied().index;
         if !due || applied > self.disk.durable() || applied <= self.log.base().index {
             return;
@@ -157,6 +162,7 @@ impl Own {
         };
         let checkpoint = checkpoint::encode(self.queue, &self.log, &self.ledger);
         self.write(now, Write::Checkpoint { checkpoint, release: released.unwrap_or_default() }, out);
+        self.hollow.consider(&self.log, &self.ledger, self.disk.issued(), self.settings.hollow_bytes);
     }
 
     /// Keeps memory bounded: old unapplied entries are read back when needed.

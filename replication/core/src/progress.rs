@@ -228,7 +228,7 @@ impl Progress {
             if entries.is_empty() {
                 // In the store: what is not there yet is still in memory.
                 self.reading = Some(self.next);
-                out.push(Action::Read { mirror: self.node, first: self.next, max_bytes: settings.batch_bytes });
+                out.push(Action::Read { reader: self.node, first: self.next, max_bytes: settings.batch_bytes });
                 return;
             }
             self.send(own, now, entries, out);

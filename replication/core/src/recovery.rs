@@ -87,6 +87,12 @@ impl Recovery {
         self.log.base().index
     }
 
+    /// What the checkpoint says.
+    #[cfg(test)]
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// The stored entries, ascending and dense.
     ///
     /// # Errors

@@ -4,6 +4,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use crate::hollow::Damaged;
 use crate::leader::{Leader, Unfit};
 use crate::ledger::Ledger;
 use crate::message::MirrorMessage;
@@ -103,13 +106,7 @@ impl Replica {
                     leader.on_link_down(&mut self.own, now, node, out);
                 }
             }
-            Event::LogRead { mirror, first, entries } => {
-                if let Role::Leader(leader) = &mut self.role
-                    && let Err(Unfit) = leader.on_read(&self.own, now, mirror, first, entries, out)
-                {
-                    self.resign(now, out);
-                }
-            }
+            Event::LogRead { reader, first, entries } => self.on_read(now, reader, first, entries, out),
             Event::Tick => self.on_tick(now, out),
         }
     }
@@ -298,8 +295,23 @@ impl Replica {
         }
     }
 
+    fn on_read(&mut self, now: Moment, reader: NodeId, first: Index, entries: Vec<Bytes>, out: &mut Vec<Action>) {
+        let own = reader == self.own.me.node;
+        let read = match &mut self.role {
+            Role::Leader(leader) if !own => leader.on_read(&self.own, now, reader, first, entries, out),
+            Role::Mirror(_) if !own => Ok(()),
+            // A mirror that finds damage leaves it to whoever needs the entry.
+            Role::Mirror(_) => self.own.on_own_read(now, first, &entries, out).or(Ok(())),
+            Role::Leader(_) => self.own.on_own_read(now, first, &entries, out).map_err(|Damaged| Unfit),
+        };
+        if let Err(Unfit) = read {
+            self.resign(now, out);
+        }
+    }
+
     fn on_tick(&mut self, now: Moment, out: &mut Vec<Action>) {
         self.offer(now, out);
+        self.own.hollow_on(out);
         match &mut self.role {
             Role::Leader(leader) => {
                 if let Err(Unfit) = leader.on_tick(&mut self.own, now, out) {
@@ -307,6 +319,7 @@ impl Replica {
                 }
             }
             Role::Mirror(_) => {
+                self.own.checkpoint(now, Index(u64::MAX), out);
                 let retry = self.own.settings.proposal_retry;
                 let due = self.resigned.is_some_and(|asked| now.micros_since(asked) >= retry);
                 if due && self.own.known == self.own.led {
@@ -424,6 +437,7 @@ impl Replica {
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         match &self.role {
+            _ if self.own.hollow.is_busy() => false,
             Role::Leader(leader) => leader.is_quiet(&self.own),
             Role::Mirror(_) => self.resigned.is_none() && !self.wants_to_offer(),
         }

@@ -37,6 +37,9 @@ pub struct Settings {
     pub checkpoint_bytes: u64,
     /// Entries after which a checkpoint is taken.
     pub checkpoint_entries: u64,
+    /// Bytes of log, at most a quarter of them of live messages, that are worth
+    /// going over to give the rest back (§3).
+    pub hollow_bytes: u64,
 }
 
 impl Default for Settings {
@@ -55,6 +58,7 @@ impl Default for Settings {
             catch_up_timeout: 10_000_000,
             checkpoint_bytes: 4 << 20,
             checkpoint_entries: 4096,
+            hollow_bytes: 32 << 20,
         }
     }
 }

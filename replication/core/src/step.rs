@@ -40,8 +40,8 @@ pub enum Event {
     Persisted(u64),
     /// The answer to `Action::Read`, dense from the index asked for.
     LogRead {
-        /// For which mirror it was read.
-        mirror: NodeId,
+        /// For which mirror it was read, or that it was for this node itself.
+        reader: NodeId,
         /// The first entry's index.
         first: Index,
         /// Encoded entries.
@@ -146,10 +146,11 @@ pub enum Action {
         /// What.
         message: MirrorMessage,
     },
-    /// Read the own log for a mirror that is behind.
+    /// Read the own log: for a mirror that is behind; or, as this node, to go over
+    /// it and give space back, which may wait for everything else (§3).
     Read {
         /// For whom.
-        mirror: NodeId,
+        reader: NodeId,
         /// From here on.
         first: Index,
         /// About so many bytes, at least one entry.
@@ -271,6 +272,15 @@ pub enum Write {
     },
     /// Put the durable epoch (§5.1).
     Epoch(crate::types::Epoch),
+    /// Put these entries in the place of those that are there, which they are
+    /// without the bodies of settled messages (§3).
+    Rewrite {
+        /// Ascending.
+        entries: Vec<(Index, Bytes)>,
+        /// From the first to the last of these it is done: their space may be given
+        /// back.
+        over: Option<(Index, Index)>,
+    },
     /// Put a checkpoint, and drop the entries up to and including `release`.
     Checkpoint {
         /// Encoded.

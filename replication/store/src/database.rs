@@ -13,6 +13,7 @@ use warren_replication::types::{Boot, Incarnation, NodeId, QueueId};
 use crate::error::StoreError;
 use crate::extent::Extent;
 use crate::identity::{self, ClusterId, Identity};
+use crate::sweeper::Sweeper;
 use crate::vouched::Vouched;
 
 /// Entries of all queues: (queue id, index), both big-endian.
@@ -58,12 +59,13 @@ impl Options {
 
 /// A node's database, open. It implements [`crate::LogStore`].
 pub struct Database {
-    pub(crate) db: DB,
+    pub(crate) db: Arc<DB>,
     identity: Identity,
     /// Where each queue's log begins and ends. Written by the committing
     /// thread only, read by all.
     pub(crate) extents: RwLock<FxHashMap<QueueId, Extent>>,
     pub(crate) vouched: Mutex<Vouched>,
+    pub(crate) sweeper: Mutex<Sweeper>,
     /// Where logs are put that an unclean election left behind.
     pub(crate) aside: PathBuf,
 }
@@ -97,7 +99,14 @@ pub fn open(data: impl AsRef<Path>, options: &Options) -> Result<Arc<Database>, 
     vouched.check(db.latest_sequence_number())?;
     let identity = identity::establish(&db, data, &options.node)?;
     let aside = data.join("aside");
-    let database = Database { db, identity, extents: RwLock::default(), vouched: Mutex::new(vouched), aside };
+    let database = Database {
+        db: Arc::new(db),
+        identity,
+        extents: RwLock::default(),
+        vouched: Mutex::new(vouched),
+        sweeper: Mutex::default(),
+        aside,
+    };
     database.load_extents()?;
     Ok(Arc::new(database))
 }
@@ -166,6 +175,8 @@ impl Drop for Database {
         if let Err(error) = kept.and_then(|()| self.vouched.get_mut().write(sequence)) {
             tracing::warn!(%error, "the store was closed without its last sync");
         }
+        // Its hold on the database ends with this one's.
+        self.sweeper.get_mut().stop(&self.db);
     }
 }
 

@@ -34,6 +34,14 @@ impl Extent {
             }
             Write::Install { .. } => Self::default(),
             Write::Epoch(_) => self,
+            Write::Rewrite { entries, .. } => {
+                match entries.iter().find(|(index, _)| !(self.first..self.next).contains(&index.0)) {
+                    Some((index, _)) => {
+                        return Err(StoreError::Gap { queue, expected: Index(self.first), found: *index });
+                    }
+                    None => self,
+                }
+            }
             Write::Checkpoint { release, .. } if release.0 >= self.first && self != Self::default() => {
                 let first = release.0 + 1;
                 Self { first, next: self.next.max(first) }

@@ -182,6 +182,7 @@ fn run(
 fn weight(writes: &[(QueueId, Option<Write>)]) -> usize {
     let entries = writes.iter().map(|(_, write)| match write {
         Some(Write::Append { entries, .. }) => entries.iter().map(bytes::Bytes::len).sum(),
+        Some(Write::Rewrite { entries, .. }) => entries.iter().map(|(_, entry)| entry.len()).sum(),
         Some(Write::Install { checkpoint, .. } | Write::Checkpoint { checkpoint, .. }) => checkpoint.len(),
         _ => 0,
     });

@@ -15,6 +15,7 @@ mod group_commit;
 mod identity;
 mod memory;
 mod rocks;
+mod sweeper;
 mod vouched;
 
 pub use aside::read_aside;

@@ -116,6 +116,9 @@ fn apply(queues: &mut Queues, batch: &[(QueueId, Option<Write>)]) -> Result<(), 
                 stored.checkpoint = Some(checkpoint.clone());
             }
             Write::Epoch(epoch) => stored.epoch = *epoch,
+            Write::Rewrite { entries, .. } => {
+                stored.entries.extend(entries.iter().map(|(index, entry)| (index.0, entry.clone())));
+            }
             Write::Checkpoint { checkpoint, .. } => {
                 stored.entries = stored.entries.split_off(&stored.extent.first);
                 stored.checkpoint = Some(checkpoint.clone());

@@ -4,7 +4,8 @@
 //! In `log`, an entry is under (queue id, index), both big-endian. In `meta`, a
 //! queue has up to three records under (`q`, queue id, kind): its epoch, its
 //! checkpoint, and the first index of its log. Space comes back by range
-//! deletes at the front of a log; reads start at the known first index, never at
+//! deletes at the front of a log, and by the sweeper where entries are overwritten
+//! by smaller ones; reads start at the known first index, never at
 //! the bare queue prefix, since a seek over many deleted keys takes seconds.
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::database::{Database, LOG, META};
 use crate::error::StoreError;
 use crate::extent::Extent;
 use crate::identity::synced;
+use crate::sweeper::Part;
 use crate::{LogStore, StoredQueue};
 
 /// Read ahead so far when a log is read in order: it is on disk then, and long.
@@ -61,7 +63,7 @@ impl LogStore for Database {
         for (queue, write) in batch {
             building.add(*queue, write.as_ref())?;
         }
-        let Building { batch, changed, .. } = building;
+        let Building { batch, changed, overwritten, .. } = building;
 
         // While the write is under way a reader may rely on what is there both
         // before and after it.
@@ -80,6 +82,10 @@ impl LogStore for Database {
                 Some(extent) => extents.insert(queue, extent),
                 None => extents.remove(&queue),
             };
+        }
+        drop(extents);
+        if !overwritten.is_empty() {
+            self.sweeper.lock().sweep(&self.db, overwritten)?;
         }
         Ok(())
     }
@@ -260,6 +266,8 @@ struct Building<'a> {
     meta: &'a rocksdb::ColumnFamily,
     batch: WriteBatch,
     changed: FxHashMap<QueueId, Change>,
+    /// First and last key of parts in which many entries were overwritten.
+    overwritten: Vec<Part>,
 }
 
 impl<'a> Building<'a> {
@@ -270,6 +278,7 @@ impl<'a> Building<'a> {
             meta: database.family(META)?,
             batch: WriteBatch::default(),
             changed: FxHashMap::default(),
+            overwritten: Vec::new(),
         })
     }
 
@@ -304,6 +313,13 @@ impl<'a> Building<'a> {
             }
             Write::Epoch(epoch) => {
                 self.batch.put_cf(self.meta, meta_key(queue, EPOCH), epoch.0.to_be_bytes());
+            }
+            Write::Rewrite { entries, over } => {
+                for (index, entry) in entries {
+                    self.batch.put_cf(self.log, entry_key(queue, index.0), entry);
+                }
+                let part = over.map(|(first, last)| (entry_key(queue, first.0), entry_key(queue, last.0)));
+                self.overwritten.extend(part);
             }
             Write::Checkpoint { checkpoint, .. } => {
                 self.drop_entries(queue, Extent { first: before.first, next: after.first.min(before.next) });

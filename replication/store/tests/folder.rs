@@ -15,6 +15,46 @@ fn start(folder: &Path) -> Arc<Database> {
     open(folder, &Options::new("a")).unwrap()
 }
 
+/// §3: what is overwritten by less gives its space back, also in a log that
+/// nobody writes to any more.
+#[test]
+fn the_space_of_overwritten_entries_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let tables = || -> u64 {
+        let files = fs::read_dir(folder.path().join("db")).unwrap().filter_map(Result::ok);
+        let tables = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "sst"));
+        tables.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    };
+    let store = open(folder.path(), &Options { memtable_bytes: 1 << 20, ..Options::new("a") }).unwrap();
+    let mut noise = 1u64;
+    for index in 1..=200 {
+        let body: Vec<u8> = (0..64 << 10)
+            .map(|_| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (noise >> 56) as u8
+            })
+            .collect();
+        let write = Write::Append { first: Index(index), entries: vec![Bytes::from(body)] };
+        store.commit(&[(QueueId(1), Some(write))]).unwrap();
+    }
+    let checkpoint = Write::Checkpoint { checkpoint: Bytes::from_static(b"c"), release: Index(0) };
+    store.commit(&[(QueueId(1), Some(checkpoint))]).unwrap();
+    let entries = (1..=200).map(|index| (Index(index), Bytes::from_static(b"small"))).collect();
+    let write = Write::Rewrite { entries, over: Some((Index(1), Index(200))) };
+    store.commit(&[(QueueId(1), Some(write))]).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while tables() > 1 << 20 {
+        assert!(std::time::Instant::now() < deadline, "{} bytes of tables are left", tables());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // It may be closed while that goes on, and be opened at once.
+    let again = Write::Rewrite { entries: Vec::new(), over: Some((Index(1), Index(200))) };
+    store.commit(&[(QueueId(1), Some(again))]).unwrap();
+    drop(store);
+    let store = open(folder.path(), &Options::new("a")).unwrap();
+    assert_eq!(store.read(QueueId(1), Index(1), usize::MAX).unwrap().len(), 200);
+}
+
 #[test]
 fn identity_is_drawn_once_and_boots_are_counted() {
     let folder = tempfile::tempdir().unwrap();

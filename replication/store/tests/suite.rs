@@ -185,6 +185,37 @@ fn a_checkpoint_releases_a_prefix() {
 }
 
 #[test]
+fn entries_are_stored_anew_in_their_places_only() {
+    for mut machine in machines() {
+        machine.store().commit(&[append(1, 10), checkpoint("one", 2)]).unwrap();
+        let small = |index: u64| (Index(index), Bytes::from(format!("small {index}")));
+        let rewrite = |indices: &[u64], over| {
+            let entries = indices.iter().copied().map(small).collect();
+            (Q, Some(Write::Rewrite { entries, over }))
+        };
+        machine.store().commit(&[rewrite(&[3, 5], None)]).unwrap();
+        machine.store().commit(&[rewrite(&[10], Some((Index(3), Index(10)))), append(11, 1)]).unwrap();
+        for _ in 0..2 {
+            let found = all(machine.store(), Q);
+            assert_eq!(found.iter().map(|(index, _)| *index).collect::<Vec<_>>(), (3..=11).collect::<Vec<_>>());
+            for (index, bytes) in found {
+                let anew = [3, 5, 10].contains(&index);
+                assert_eq!(bytes, if anew { small(index).1 } else { entry(index) });
+            }
+            assert_eq!(machine.store().recover().unwrap()[0].log, (Index(3), Index(12)));
+            machine.restart();
+        }
+        // What was released, or never was, does not come back by it.
+        for index in [2, 12] {
+            let error = machine.store().commit(&[rewrite(&[index], None)]).unwrap_err();
+            assert!(matches!(error, StoreError::Gap { queue: Q, .. }), "{error}");
+        }
+        machine.store().commit(&[checkpoint("two", 5), rewrite(&[6], None)]).unwrap();
+        assert_eq!(indices(machine.store()), [6, 7, 8, 9, 10, 11]);
+    }
+}
+
+#[test]
 fn an_installed_checkpoint_replaces_the_copy() {
     for mut machine in machines() {
         machine.store().commit(&[append(1, 10), checkpoint("old", 2)]).unwrap();
@@ -262,6 +293,7 @@ enum Step {
     Truncate(u8),
     Checkpoint(u8),
     Install(u64),
+    Rewrite(u8, u8),
     Epoch(u64),
     Drop,
     Restart,
@@ -273,6 +305,7 @@ fn step() -> impl Strategy<Value = (u64, Step)> {
         2 => any::<u8>().prop_map(Step::Truncate),
         3 => any::<u8>().prop_map(Step::Checkpoint),
         1 => (1..1000u64).prop_map(Step::Install),
+        2 => (any::<u8>(), 1..9u8).prop_map(|(share, count)| Step::Rewrite(share, count)),
         1 => (1..1000u64).prop_map(Step::Epoch),
         1 => Just(Step::Drop),
         1 => Just(Step::Restart),
@@ -291,8 +324,8 @@ fn batch_of(model: &dyn LogStore, queue: QueueId, step: &Step, number: u64) -> B
             let entries = (0..*count).map(|i| Bytes::from(format!("{number}/{i}"))).collect();
             Write::Append { first: Index(next.max(1)), entries }
         }
-        // Nobody truncates a log that holds nothing.
-        Step::Truncate(_) if first == next => return Vec::new(),
+        // Nobody truncates a log that holds nothing, or goes over it.
+        Step::Truncate(_) | Step::Rewrite(..) if first == next => return Vec::new(),
         Step::Truncate(share) => Write::Truncate { from: Index(part(*share).max(1)), aside: false },
         Step::Checkpoint(share) => {
             Write::Checkpoint { checkpoint: text, release: Index(part(*share).saturating_sub(1)) }
@@ -301,6 +334,12 @@ fn batch_of(model: &dyn LogStore, queue: QueueId, step: &Step, number: u64) -> B
             let install = (queue, Some(Write::Install { checkpoint: text, aside: None }));
             let write = Write::Append { first: Index(*base), entries: vec![entry(*base)] };
             return vec![install, (queue, Some(write))];
+        }
+        Step::Rewrite(share, count) => {
+            let part = part(*share)..next.min(part(*share) + u64::from(*count));
+            let over = (!part.is_empty()).then(|| (Index(part.start), Index(part.end - 1)));
+            let entries = part.map(|index| (Index(index), Bytes::from(format!("{number}")))).collect();
+            Write::Rewrite { entries, over }
         }
         Step::Epoch(epoch) => Write::Epoch(Epoch(*epoch)),
         Step::Drop | Step::Restart => return vec![(queue, None)],

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use warren_replication::message::{QueueWord, ToEntry};
+use warren_replication::step::Write;
 use warren_replication::types::{Clock, Moment, NodeId, Offset, Process, QueueId};
 use warren_shard::step::{Effects, Input, ToChannel, Transfers};
 
@@ -79,6 +80,11 @@ impl World {
             self.oracle.fail(|| format!("{queue:?} at {process:?}: {alarm}"));
         }
         if !writes.is_empty() {
+            let anew = |write: &Option<Write>| match write {
+                Some(Write::Rewrite { entries, .. }) => entries.len() as u64,
+                _ => 0,
+            };
+            self.oracle.hollowed += writes.iter().map(|(_, write)| anew(write)).sum::<u64>();
             self.nodes[node].disk.write(ticket, writes);
             self.sync_soon(node);
             if self.mutation == Some(Mutation::PersistedTooEarly) && self.rng.percent(50) {

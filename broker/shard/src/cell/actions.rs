@@ -33,9 +33,14 @@ impl Cell {
             Action::Send { to, message } => {
                 turn.effects.words.push((to, self.queue, QueueWord::Mirror(message)));
             }
-            Action::Read { mirror, first, max_bytes } => {
-                let request = turn.reads.ask(self.queue, copy.life, Reader::Mirror(mirror, first));
-                turn.effects.reads.push(ReadRequest { request, queue: self.queue, first, max_bytes });
+            Action::Read { reader, first, max_bytes } => {
+                let request = turn.reads.ask(self.queue, copy.life, Reader::Replica(reader, first));
+                let read = ReadRequest { request, queue: self.queue, first, max_bytes };
+                if reader == turn.world.me.node {
+                    turn.effects.reads.extend(turn.reads.in_turn(read));
+                } else {
+                    turn.effects.reads.push(read);
+                }
             }
             Action::ProposeIsr { from, isr, trailing } => {
                 turn.effects.wishes.push((self.queue, Wish::Isr { from, isr, trailing }));

@@ -1,5 +1,7 @@
 //! Reads of the store for one queue: who asks, what for, and whose the answer is.
 
+use std::collections::VecDeque;
+
 use warren_replication::step::Event;
 use warren_replication::types::{Index, NodeId, Offset, QueueId};
 
@@ -10,7 +12,8 @@ use crate::step::ReadRequest;
 /// For whom the store reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reader {
-    Mirror(NodeId, Index),
+    /// A mirror that is behind, or the own replica.
+    Replica(NodeId, Index),
     /// What the rules want to know of messages.
     Intake,
     Bodies,
@@ -27,11 +30,33 @@ pub(crate) enum Reader {
 pub(crate) struct Reads {
     next: u64,
     waiting: rustc_hash::FxHashMap<u64, (QueueId, u32, Reader)>,
+    /// By which a replica goes over its own log: the one under way, and those that
+    /// wait for it, so that of all queues one is in memory.
+    going_over: Option<u64>,
+    behind: VecDeque<ReadRequest>,
 }
 
 impl Reads {
     pub(crate) fn answered(&mut self, request: u64) -> Option<(QueueId, u32, Reader)> {
         self.waiting.remove(&request)
+    }
+
+    /// A read that others of its kind may have to wait for: now, if it is alone.
+    pub(super) fn in_turn(&mut self, read: ReadRequest) -> Option<ReadRequest> {
+        if self.going_over.is_some() {
+            self.behind.push_back(read);
+            return None;
+        }
+        self.going_over = Some(read.request);
+        Some(read)
+    }
+
+    /// The next one of that kind, if it was one that was answered.
+    pub(crate) fn next_in_turn(&mut self, answered: u64) -> Option<ReadRequest> {
+        self.going_over.take_if(|request| *request == answered)?;
+        let next = self.behind.pop_front();
+        self.going_over = next.as_ref().map(|read| read.request);
+        next
     }
 
     pub(super) fn ask(&mut self, queue: QueueId, life: u32, reader: Reader) -> u64 {
@@ -45,7 +70,7 @@ impl Cell {
     /// The answer to a read.
     pub(crate) fn read(&mut self, request: u64, reader: Reader, entries: Vec<bytes::Bytes>, turn: &mut Turn<'_>) {
         match reader {
-            Reader::Mirror(mirror, first) => self.step(Event::LogRead { mirror, first, entries }, turn),
+            Reader::Replica(reader, first) => self.step(Event::LogRead { reader, first, entries }, turn),
             Reader::Intake | Reader::Bodies | Reader::Moves => {
                 if let (Some(leader), Some(copy)) = (&mut self.leader, &self.copy) {
                     let (ledger, settings) = (copy.replica.ledger(), turn.world.settings);

@@ -360,6 +360,7 @@ impl Leader {
         auto_delete: bool,
     ) -> Option<Wish> {
         self.departed.end_sessions(log, world);
+        self.supply.settle_hollow(log);
         let queue = self.queue.as_mut()?;
         if !queue.is_open() && self.takeover.grace_over(world.now, world.live, world.boots) {
             queue.open();
@@ -465,6 +466,7 @@ impl Leader {
         settings: &Settings,
     ) {
         let Some(queue) = &mut self.queue else { return };
+        self.supply.look_for_hollow(entries, ledger);
         match reader {
             Reader::Intake => self.intake.read(request, entries, queue),
             Reader::Moves => self.moves.read(request, entries, ledger, settings),

@@ -1,9 +1,12 @@
 //! What stands ready to go out: the bodies that come next, the horizon below
 //! which they may be delivered, and what the inherited ones weigh.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use warren_queue::Queue;
-use warren_replication::message::Message;
+use warren_replication::ledger::Ledger;
+use warren_replication::message::{Message, SettleReason};
 use warren_replication::mutation::{self, Mutation};
 use warren_replication::record;
 use warren_replication::step::Proposal;
@@ -21,6 +24,8 @@ pub(crate) struct Supply {
     /// The message at which a sample of the inherited ones is to be read, for
     /// nobody knows what they weigh.
     unweighed: Option<Offset>,
+    /// Live messages that were found without their bodies.
+    hollow: Vec<Range<u64>>,
 }
 
 impl Supply {
@@ -41,6 +46,24 @@ impl Supply {
             if mutation::on(Mutation::DeliverAboveHorizon) {
                 queue.set_horizon(self.horizon);
             }
+        }
+    }
+
+    /// What was read is looked through for messages that have no body here though
+    /// they are live: they were settled, by a leader that an unclean election has
+    /// left behind, and stored anew without them before (§6.3).
+    pub(super) fn look_for_hollow(&mut self, entries: &[Bytes], ledger: &Ledger) {
+        for gone in entries.iter().filter_map(|entry| record::gone(entry).ok()).flatten() {
+            let live = ledger.live().iter_from(gone.start).take_while(|range| range.start < gone.end);
+            self.hollow.extend(live.map(|range| range.start..range.end.min(gone.end)));
+        }
+    }
+
+    /// Those stay settled.
+    pub(super) fn settle_hollow(&mut self, log: &mut Log<'_>) {
+        if !self.hollow.is_empty() {
+            let ranges = std::mem::take(&mut self.hollow);
+            log.propose(Proposal::SettleRanges { ranges, reason: SettleReason::Acked });
         }
     }
 
@@ -66,10 +89,10 @@ impl Supply {
 pub(super) fn typical_weight(queue: &Queue<ConsumerKey>, sample: &[Bytes]) -> Option<u32> {
     let (mut here, mut gone) = ((0, 0), (0, 0));
     for entry in sample {
-        let (Ok(offsets), Ok(weights)) = (record::offsets(entry), record::weights(entry)) else { break };
-        for (offset, weight) in offsets.zip(weights) {
-            let (bytes, messages) = if queue.contains(offset) { &mut here } else { &mut gone };
-            *bytes += u64::from(weight);
+        let Ok(sampled) = record::messages(entry) else { break };
+        for (offset, message) in sampled {
+            let (bytes, messages) = if queue.contains(offset.0) { &mut here } else { &mut gone };
+            *bytes += message.weight() as u64;
             *messages += 1;
         }
     }

@@ -228,10 +228,10 @@ impl State {
                 match action {
                     Action::Write(write) => node.disk.write(write),
                     // The store answers at once, with what is on its disk.
-                    Action::Read { mirror, first, .. } => {
+                    Action::Read { reader, first, .. } => {
                         let entries = node.disk.read(first, 8);
                         let mut more = Vec::new();
-                        replica.step(NOW, Event::LogRead { mirror, first, entries }, &mut more);
+                        replica.step(NOW, Event::LogRead { reader, first, entries }, &mut more);
                         queue.extend(more);
                     }
                     other => later.push(other),
@@ -279,7 +279,7 @@ impl State {
             }
         }
         if let Some(replica) = &node.replica {
-            let verdict = self.oracle.check(process, replica);
+            let verdict = self.oracle.check(process, replica, &node.disk);
             self.judge(Promise::Applied, verdict);
         }
     }

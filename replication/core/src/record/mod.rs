@@ -1,17 +1,19 @@
 //! Log entries and their encoding (§3). An entry is what one turn of the shard
 //! gathered for the queue: one (epoch, index), many records. The leader encodes
 //! it once; those bytes are sent, stored and read back unchanged, and messages
-//! are slices of them.
+//! are slices of them. Where settled messages would fill a log that an older one
+//! keeps, a replica stores the entry anew without them: [`hollow`].
 //!
 //! ```text
 //!  0 crc32c of all that follows     u32
-//!  4 format, 2                      u8
+//!  4 format, 2, or 3 if hollow      u8
 //!  5 epoch, index, first offset     u64 each
 //! 29 messages                       u32
 //! 33 length of the records          u32
 //! 37 time                           u64, milliseconds since 1970
 //! 45 marks                          u8
 //! 46 records                        without any message in them
+//!    if hollow: which messages are left
 //!    per message its four lengths   u8 exchange, u8 routing key, u32 properties, u32 body
 //!    per message its four parts
 //! ```
@@ -19,6 +21,7 @@
 //! So a mirror reads the records only, weights cost one pass over the lengths,
 //! and nothing but the CRC touches the bodies.
 
+mod hollow;
 mod kinds;
 
 use std::ops::Range;
@@ -28,10 +31,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::codec::{Malformed, Reader};
 use crate::message::Message;
 use crate::types::{Epoch, Index, Offset, Position};
+pub use hollow::{gone, hollow, is_same};
 pub use kinds::Record;
 pub(crate) use kinds::push_run;
 
 const FORMAT: u8 = 2;
+const HOLLOW: u8 = 3;
+/// Where the format is.
+const KIND: usize = 4;
 const FIXED: usize = 46;
 /// Where the length of the records is.
 const LENGTH: Range<usize> = 33..37;
@@ -85,7 +92,7 @@ impl Entry {
     pub fn decode(entry: &Bytes) -> Result<Self, RecordError> {
         check(entry)?;
         let head = Head::read(entry)?;
-        let mut reader = Reader::new(entry.get(FIXED..head.table).ok_or(Malformed("cut short"))?);
+        let mut reader = Reader::new(entry.get(FIXED..head.records).ok_or(Malformed("cut short"))?);
         let mut records = Vec::with_capacity(2);
         while reader.remaining() > 0 {
             records.push(Record::decode(&mut reader)?);
@@ -203,14 +210,25 @@ pub fn time(entry: &Bytes) -> Result<u64, RecordError> {
 pub fn weights(entry: &Bytes) -> Result<Vec<u32>, RecordError> {
     let head = Head::read(entry)?;
     let table = entry.get(head.table..head.payload).ok_or(Malformed("cut short"))?;
-    Ok(table
+    let stored = table
         .chunks_exact(LENGTHS)
-        .map(|lengths| Lengths::read(lengths).map_or(0, |l| u32::try_from(l.total()).unwrap_or(u32::MAX)))
-        .collect())
+        .map(|lengths| Lengths::read(lengths).map_or(0, |l| u32::try_from(l.total()).unwrap_or(u32::MAX)));
+    if head.left.is_none() {
+        return Ok(stored.collect());
+    }
+    // What is gone weighs nothing.
+    let mut weights = vec![0; head.messages as usize];
+    for (nth, weight) in head.stored().zip(stored) {
+        if let Some(of) = weights.get_mut(nth as usize) {
+            *of = weight;
+        }
+    }
+    Ok(weights)
 }
 
-/// The messages of an encoded entry as slices of it, with their offsets. The
-/// checksum was verified when the entry came in; this computes none.
+/// The messages of an encoded entry as slices of it, with their offsets; of a
+/// hollow one those that are left. The checksum was verified when the entry came
+/// in; this computes none.
 ///
 /// # Errors
 /// [`RecordError`]: the entry is shorter than its lengths say.
@@ -225,7 +243,7 @@ pub fn messages(entry: &Bytes) -> Result<Vec<(Offset, Message)>, RecordError> {
         Ok::<_, Malformed>(slice)
     };
     let mut messages = Vec::with_capacity(table.len() / LENGTHS);
-    for (nth, lengths) in table.chunks_exact(LENGTHS).enumerate() {
+    for (nth, lengths) in head.stored().zip(table.chunks_exact(LENGTHS)) {
         let lengths = Lengths::read(lengths)?;
         let message = Message {
             exchange: part(lengths.exchange)?,
@@ -233,7 +251,7 @@ pub fn messages(entry: &Bytes) -> Result<Vec<(Offset, Message)>, RecordError> {
             properties: part(lengths.properties)?,
             body: part(lengths.body)?,
         };
-        messages.push((Offset(head.first_offset.0.saturating_add(nth as u64)), message));
+        messages.push((Offset(head.first_offset.0.saturating_add(u64::from(nth))), message));
     }
     Ok(messages)
 }
@@ -254,7 +272,10 @@ struct Head {
     messages: u32,
     time: u64,
     expiring: bool,
-    /// Where the lengths begin, and where they end.
+    /// Which of its messages a hollow entry has left: first and number of each run.
+    left: Option<Vec<(u32, u32)>>,
+    /// Where the records end, where the lengths begin, and where they end.
+    records: usize,
     table: usize,
     payload: usize,
 }
@@ -264,20 +285,36 @@ impl Head {
         let mut reader = Reader::new(entry);
         reader.u32()?;
         let format = reader.u8()?;
-        if format != FORMAT {
+        if format != FORMAT && format != HOLLOW {
             return Err(RecordError::Format(format));
         }
         let position = Position { epoch: Epoch(reader.u64()?), index: Index(reader.u64()?) };
         let first_offset = Offset(reader.u64()?);
         let messages = reader.u32()?;
-        let table = FIXED.saturating_add(reader.u32()? as usize);
+        let records = FIXED.saturating_add(reader.u32()? as usize);
         let time = reader.u64()?;
         let expiring = reader.u8()? & EXPIRING != 0;
-        let payload = (messages as usize).saturating_mul(LENGTHS).saturating_add(table);
+        let (mut left, mut table, mut stored) = (None, records, messages as usize);
+        if format == HOLLOW {
+            let runs;
+            (runs, table) = hollow::left(entry, records, messages)?;
+            stored = runs.iter().map(|(_, count)| *count as usize).sum();
+            left = Some(runs);
+        }
+        let payload = stored.saturating_mul(LENGTHS).saturating_add(table);
         if payload > entry.len() {
             return Err(RecordError::Malformed("cut short"));
         }
-        Ok(Self { position, first_offset, messages, time, expiring, table, payload })
+        Ok(Self { position, first_offset, messages, time, expiring, left, records, table, payload })
+    }
+
+    /// Which of its messages are here, ascending.
+    fn stored(&self) -> impl Iterator<Item = u32> {
+        let (runs, whole) = match &self.left {
+            Some(runs) => (runs.as_slice(), 0..0),
+            None => (&[][..], 0..self.messages),
+        };
+        whole.chain(runs.iter().flat_map(|(first, count)| *first..*first + *count))
     }
 }
 
@@ -312,6 +349,7 @@ mod tests {
 
     use super::*;
     use crate::message::SettleReason;
+    use crate::ranges::RangeSet;
     use crate::types::{Boot, Incarnation, NodeId, Process, Session};
 
     fn session(channel: u16) -> Session {
@@ -400,7 +438,7 @@ mod tests {
             // With a right checksum and format, so that the rest is reached too.
             if valid && bytes.len() > FIXED {
                 let records = bytes[33] % 64;
-                bytes[4] = FORMAT;
+                bytes[4] = FORMAT + bytes[4] % 2;
                 bytes[29..37].copy_from_slice(&[2, 0, 0, 0, records, 0, 0, 0]);
                 let crc = crc32c::crc32c(&bytes[4..]).to_le_bytes();
                 bytes[..4].copy_from_slice(&crc);
@@ -410,6 +448,8 @@ mod tests {
             let _ = messages(&bytes);
             let _ = weights(&bytes);
             let _ = offsets(&bytes);
+            let _ = gone(&bytes);
+            let _ = hollow(&bytes, &RangeSet::new());
         }
     }
 }

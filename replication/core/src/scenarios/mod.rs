@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod hollowing;
 pub(crate) mod leading;
 pub(crate) mod mirroring;
 mod publishing;
@@ -192,7 +193,7 @@ fn nonsense((kind, a, b, c): (u8, u64, u64, u64)) -> Event {
             checkpoint: Bytes::from(vec![kind; 40]),
             anew: (a > b).then(|| Anew { unclean: at(b, c), common: Index(number(c)) }),
         },
-        4 => return Event::LogRead { mirror: NodeId(b % 4), first: index, entries: vec![entry(a, c, 0, &[1])] },
+        4 => return Event::LogRead { reader: NodeId(b % 4), first: index, entries: vec![entry(a, c, 0, &[1])] },
         _ => return Event::Persisted(number(c)),
     };
     Event::Mirror { from: process(c % 4), message }

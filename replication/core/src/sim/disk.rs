@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::QUEUE;
 use super::rng::Rng;
+use crate::ranges::RangeSet;
 use crate::record;
 use crate::recovery::Recovery;
 use crate::step::Write;
@@ -21,6 +23,8 @@ pub(crate) struct Disk {
     /// still, and the next sync is theirs too.
     inherited: u64,
     synced: u64,
+    /// A rewrite that it should not have been given.
+    pub(crate) wrong: Option<String>,
 }
 
 impl Disk {
@@ -39,7 +43,10 @@ impl Disk {
             None => Index(0),
             some => Recovery::new(queue, self.epoch, some.clone()).map_or(Index(0), |recovery| recovery.base()),
         };
-        (1..).zip(log).skip(base.0 as usize).all(|(index, entry)| self.entries.get(&index) == Some(entry))
+        (1..)
+            .zip(log)
+            .skip(base.0 as usize)
+            .all(|(index, entry)| self.entries.get(&index).is_some_and(|stored| record::is_same(stored, entry)))
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -97,11 +104,44 @@ impl Disk {
                 self.checkpoint = Some(checkpoint);
             }
             Write::Epoch(epoch) => self.epoch = epoch,
+            Write::Rewrite { entries, .. } => {
+                for (index, entry) in entries {
+                    if let Err(what) = self.rewrite(index, entry) {
+                        self.wrong.get_or_insert(format!("entry {index} is rewritten: {what}"));
+                    }
+                }
+            }
             Write::Checkpoint { checkpoint, release } => {
                 self.checkpoint = Some(checkpoint);
                 self.entries = self.entries.split_off(&(release.0 + 1));
             }
         }
+    }
+
+    /// §3: an entry is stored anew as the same, and without nothing that whoever
+    /// starts from this disk takes for live.
+    fn rewrite(&mut self, index: Index, entry: Bytes) -> Result<(), String> {
+        let checkpoint = self.checkpoint.clone().ok_or("without a checkpoint")?;
+        let known = Recovery::new(QUEUE, self.epoch, Some(checkpoint)).map_err(|error| error.to_string())?;
+        let before = self.entries.insert(index.0, entry.clone()).ok_or("it is not there")?;
+        if index >= known.first() {
+            return Err("it is behind the checkpoint".to_owned());
+        }
+        if !record::is_same(&before, &entry) || entry.len() > before.len() {
+            return Err("as another one".to_owned());
+        }
+        let gone = |entry| record::gone(entry).map_err(|error| error.to_string());
+        let (lost, missed) = (gone(&entry)?, RangeSet::from_iter(gone(&before)?));
+        let live = |offset: &u64| known.ledger().live().contains(*offset) && !missed.contains(*offset);
+        match lost.into_iter().flatten().find(live) {
+            Some(offset) => Err(format!("without {offset}, which the checkpoint has as live")),
+            None => Ok(()),
+        }
+    }
+
+    /// The offsets of messages that entries here have lost.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.values().filter_map(|entry| record::gone(entry).ok()).flatten().flatten()
     }
 
     pub(crate) fn read(&self, first: Index, most: u64) -> Vec<Bytes> {

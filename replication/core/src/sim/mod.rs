@@ -12,7 +12,10 @@ mod rng;
 mod world;
 
 use crate::mutation::{self, Mutation};
+use crate::types::QueueId;
 use world::{Rules, Tally, World};
+
+pub(crate) const QUEUE: QueueId = QueueId(7);
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -21,7 +24,16 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn promises_hold_whatever_happens() {
     let (seeds, sum) = simulate(Rules::Sync, 1_000);
-    busy(seeds, &sum, &[("installs", sum.installs), ("truncations", sum.truncations)]);
+    busy(
+        seeds,
+        &sum,
+        &[
+            ("installs", sum.installs),
+            ("truncations", sum.truncations),
+            ("hollowed entries", sum.hollowed),
+            ("hollow entries sent", sum.fed_hollow),
+        ],
+    );
     assert_eq!((sum.unclean, sum.aside), (0, 0));
 }
 
@@ -69,6 +81,8 @@ fn simulate(rules: Rules, seeds: u64) -> (u64, Tally) {
         sum.unclean += tally.unclean;
         sum.lost += tally.lost;
         sum.aside += tally.aside;
+        sum.hollowed += tally.hollowed;
+        sum.fed_hollow += tally.fed_hollow;
     }
     println!("{rules:?}, {seeds} seeds: {sum:?}");
     (seeds, sum)

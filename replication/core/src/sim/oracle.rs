@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::disk::Disk;
 use crate::ledger::Ledger;
 use crate::record::{self, Entry, Record};
 use crate::replica::Replica;
@@ -28,6 +29,8 @@ pub(crate) struct Oracle {
     /// from the ledger that is under test.
     settled: BTreeSet<u64>,
     returned: BTreeMap<u64, u32>,
+    /// What was settled once, also if an unclean election left the settle behind.
+    gone: BTreeSet<u64>,
     /// What was committed once, also if an unclean election left it behind.
     ever: BTreeSet<(Session, u64)>,
     /// When its leader appended each entry.
@@ -99,9 +102,9 @@ impl Oracle {
         let fork = Fork { epoch, kept, allowed, lost };
         let cost = self.cost(&fork)?;
         let kept = std::mem::take(&mut self.log);
-        let Self { leaders, confirmed, ever, appended, mut forks, .. } = std::mem::take(self);
+        let Self { leaders, confirmed, gone, ever, appended, mut forks, .. } = std::mem::take(self);
         forks.push(fork);
-        *self = Self { leaders, confirmed, ever, appended, forks, ..Self::default() };
+        *self = Self { leaders, confirmed, gone, ever, appended, forks, ..Self::default() };
         for bytes in kept {
             self.take(bytes, None)?;
         }
@@ -156,7 +159,7 @@ impl Oracle {
         let Some(mut fork) = self.forks.get(nth).cloned() else { return Ok(()) };
         let Some(at) = index.0.checked_sub(fork.kept.0 + 1) else { return Ok(()) };
         match fork.lost.get(at as usize) {
-            Some(known) if *known == bytes => return Ok(()),
+            Some(known) if record::is_same(known, &bytes) => return Ok(()),
             Some(_) => return Err(format!("index {index} was committed twice, differently, and lost")),
             None if at as usize == fork.lost.len() => {}
             None => return Err(format!("index {index} is committed far behind what was kept, {}", fork.kept)),
@@ -166,6 +169,9 @@ impl Oracle {
             if let Record::Publish { session, runs, .. } = record {
                 let sequences = runs.iter().flat_map(|&(first, last)| first..=last);
                 self.ever.extend(sequences.map(|sequence| (*session, sequence)));
+            }
+            if let Record::Settle { ranges, .. } = record {
+                self.gone.extend(ranges.iter().flat_map(|(first, last)| *first..=*last));
             }
         }
         fork.lost.push(bytes);
@@ -208,7 +214,7 @@ impl Oracle {
             return self.on_left_behind(nth, index, bytes);
         }
         if let Some(known) = self.log.get(index.0 as usize - 1) {
-            let same = *known == bytes;
+            let same = record::is_same(known, &bytes);
             return if same { Ok(()) } else { Err(format!("index {index} was committed twice, differently")) };
         }
         if index != self.head().next() {
@@ -285,6 +291,7 @@ impl Oracle {
             if offset >= self.ledger.next_offset().0 || !self.settled.insert(offset) {
                 return Err(format!("entry {index} settles {offset}, which is not live"));
             }
+            self.gone.insert(offset);
         }
         let now = |offset: u64| told.settled.iter().any(|gone| gone.contains(&offset));
         let revived = told.returned.iter().find(|(offset, _)| self.settled.contains(&offset.0) && !now(offset.0));
@@ -308,7 +315,12 @@ impl Oracle {
 
     /// Whatever a replica has applied is what was committed; at the head its
     /// state is the state, however it came by it.
-    pub(crate) fn check(&self, who: Process, replica: &Replica) -> Result<(), String> {
+    pub(crate) fn check(&self, who: Process, replica: &Replica, disk: &Disk) -> Result<(), String> {
+        // §3: nobody ever misses a body, but of what was settled for good.
+        let live = replica.ledger().live();
+        if let Some(lost) = disk.gone().find(|offset| live.contains(*offset) && !self.gone.contains(offset)) {
+            return Err(format!("{who:?} has {lost} live, and without its body"));
+        }
         let applied = replica.ledger().applied();
         if applied.index > Index(0) && self.position(applied.index) != Some(applied) {
             if self.forks.iter().any(|fork| fork.holds(applied)) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::QUEUE;
 use super::catalog::Catalog;
 use super::disk::Disk;
 use super::oracle::{Allowed, Oracle};
@@ -21,11 +22,8 @@ use crate::record;
 use crate::replica::Replica;
 use crate::settings::Settings;
 use crate::step::{Action, Event, Proposal, Write};
-use crate::types::{
-    Assignment, Clock, Epoch, Index, Lag, LogEnd, Member, Moment, NodeId, Offset, Process, QueueId, Session,
-};
+use crate::types::{Assignment, Clock, Epoch, Index, Lag, LogEnd, Member, Moment, NodeId, Offset, Process, Session};
 
-const QUEUE: QueueId = QueueId(7);
 const MILLI: u64 = 1_000;
 
 /// Bounds so small that everything happens within seconds.
@@ -44,6 +42,7 @@ fn settings() -> Settings {
         catch_up_timeout: 500 * MILLI,
         checkpoint_bytes: 1500,
         checkpoint_entries: 10,
+        hollow_bytes: 500,
     }
 }
 
@@ -123,6 +122,9 @@ pub(super) struct Tally {
     pub(super) unclean: u64,
     pub(super) lost: u64,
     pub(super) aside: u64,
+    /// Entries that lost settled messages, and those sent as such.
+    pub(super) hollowed: u64,
+    pub(super) fed_hollow: u64,
 }
 
 /// What the queue's plan lets go wrong.
@@ -286,7 +288,7 @@ impl World {
                 }
                 let found = self.nodes[node].disk.read(first, most);
                 let event = match event {
-                    Event::LogRead { mirror, first, .. } => Event::LogRead { mirror, first, entries: found },
+                    Event::LogRead { reader, first, .. } => Event::LogRead { reader, first, entries: found },
                     other => other,
                 };
                 self.step(node, event)
@@ -364,6 +366,7 @@ impl World {
                             self.tally.truncations += 1;
                             self.tally.aside += u64::from(*aside);
                         }
+                        Write::Rewrite { entries, .. } => self.tally.hollowed += entries.len() as u64,
                         Write::Install { aside, .. } => self.tally.aside += u64::from(aside.is_some()),
                         Write::Append { entries, .. } => {
                             for position in entries.iter().filter_map(|entry| record::position(entry).ok()) {
@@ -379,9 +382,9 @@ impl World {
                     }
                 }
                 Action::Send { to, message } => self.send(node, to, message),
-                Action::Read { mirror, first, .. } => {
-                    let most = self.rng.below(5);
-                    let event = Event::LogRead { mirror, first, entries: Vec::new() };
+                Action::Read { reader, first, .. } => {
+                    let most = if reader == process.node { self.rng.between(1, 4) } else { self.rng.below(5) };
+                    let event = Event::LogRead { reader, first, entries: Vec::new() };
                     self.later(1, 10, What::Read { at: process, event, first, most });
                 }
                 Action::Offer { to, end } => {
@@ -437,8 +440,16 @@ impl World {
                 Action::Broken(text) => return Err(text),
             }
         }
-        match &self.nodes[node].replica {
-            Some(replica) => self.oracle.check(process, replica),
+        self.check(node)
+    }
+
+    fn check(&self, node: usize) -> Verdict {
+        let Node { process, replica, disk, .. } = &self.nodes[node];
+        if let Some(what) = &disk.wrong {
+            return Err(format!("{process:?}: {what}"));
+        }
+        match replica {
+            Some(replica) => self.oracle.check(*process, replica, disk),
             None => Ok(()),
         }
     }
@@ -452,8 +463,13 @@ impl World {
         if self.blocked.contains(&(from, target)) || self.lost() {
             return;
         }
-        if matches!(message, MirrorMessage::Install { .. }) {
-            self.tally.installs += 1;
+        match &message {
+            MirrorMessage::Install { .. } => self.tally.installs += 1,
+            MirrorMessage::Append { entries, .. } => {
+                let hollow = entries.iter().filter(|entry| record::gone(entry).is_ok_and(|gone| !gone.is_empty()));
+                self.tally.fed_hollow += hollow.count() as u64;
+            }
+            _ => {}
         }
         let process = self.nodes[from].process;
         let (often, latest) = self.echo;
