@@ -19,6 +19,7 @@ export WARREN=$warren
 "$python" federation.py
 "$python" sites.py
 "$python" site_queues.py
+"$python" kept.py
 "$python" lagging.py
 "$python" reshape.py
 "$python" haproxy.py
