@@ -245,8 +245,9 @@ impl Shard {
             }
             Input::Live(live) => self.live(now, live, effects),
             Input::Registered(node, boot) => {
-                let known = self.boots.entry(node).or_insert(boot);
-                *known = boot.max(*known);
+                // In the catalog's order: the last one counts, and with another disk a
+                // node's boots begin anew.
+                self.boots.insert(node, boot);
                 self.left.retain(|process, _| process.node != node || process.boot >= boot);
                 self.each_led(now, effects, |cell, turn| cell.look_for_gone(Some((node, boot)), &turn.world));
             }

@@ -357,6 +357,16 @@ fn a_later_boot_of_the_consumers_node_deletes_the_queue_at_once() {
     assert!(matches!(node.wishes.as_slice(), [Wish::DeleteUnused(_)]), "{:?}", node.wishes);
 }
 
+/// Boots are counted on a node's disk.
+#[test]
+fn a_node_with_another_disk_is_heard_from_its_first_boot_on() {
+    let mut node = Node::new();
+    node.turn([Input::Registered(PEER.node, Boot(7))]);
+    node.turn([Input::Registered(PEER.node, PEER.boot)]);
+    node.peer_consumes();
+    assert_eq!(node.status().consumers, 1);
+}
+
 #[test]
 fn a_consumer_that_comes_back_in_time_keeps_its_queue() {
     let mut node = Node::new();

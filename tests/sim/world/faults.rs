@@ -180,8 +180,8 @@ impl World {
         self.nodes[node].disk = Disk::default();
         self.nodes[node].incarnation += 1_000;
         // The catalog learns of it before anybody counts on the old one.
-        let (incarnation, boot) = (Incarnation(self.nodes[node].incarnation), Boot(self.nodes[node].boot + 1));
-        self.nodes[node].boot += 1;
+        let (incarnation, boot) = (Incarnation(self.nodes[node].incarnation), Boot(1));
+        self.nodes[node].boot = 1;
         if let Err(why) = self.catalog.register(id, incarnation, boot) {
             self.oracle.fail(|| format!("node {} is refused: {}", node + 1, why.text()));
         }
