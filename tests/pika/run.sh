@@ -13,6 +13,8 @@ export WARREN=$warren
 "$python" -m unittest guards hostile secured
 "$python" failover.py --messages "$messages" --gap 5
 "$python" failover.py --messages "$messages" --kill-all
+"$python" mirrored.py --messages "$messages"
+"$python" synchronizing.py
 "$python" moving.py --messages 2000
 "$python" streams.py --messages "$messages"
 "$python" shovel.py --messages 2000

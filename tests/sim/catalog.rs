@@ -12,6 +12,7 @@ use warren_membership::{View, decide};
 use warren_queue::{Kind, Rules};
 use warren_replication::plan::{
     ApplyTo, Clients, FailBack, Group, Leaders, Limits, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas,
+    Synchronization,
 };
 use warren_replication::types::{Assignment, Boot, Incarnation, NodeId, Process, QueueId};
 use warren_shard::step::{Input, QueueInfo};
@@ -148,19 +149,21 @@ impl Catalog {
         names.rotate_left(first);
         names.truncate(rng.between(2, 3) as usize);
         let leaders = rng.pick(&[Leaders::Balanced, Leaders::ClientLocal, Leaders::First]).unwrap_or(Leaders::Balanced);
+        let synchronization = if rng.percent(30) { Synchronization::Manual } else { Synchronization::Automatic };
+        let mirror = Mirror { min_in_sync, leaders, synchronization, ..Mirror::default() };
         let mode = match rng.below(10) {
-            0..5 => Mode::Mirror(Mirror { replicas: Replicas::Count(3), min_in_sync, leaders, unclean_after: None }),
-            5 => Mode::Mirror(Mirror { replicas: Replicas::All, min_in_sync, leaders, unclean_after: None }),
-            6..8 => {
-                Mode::Mirror(Mirror { replicas: Replicas::Nodes(names), min_in_sync, leaders, unclean_after: None })
-            }
+            0..5 => Mode::Mirror(Mirror { replicas: Replicas::Count(3), ..mirror }),
+            5 => Mode::Mirror(Mirror { replicas: Replicas::All, ..mirror }),
+            6..8 => Mode::Mirror(Mirror { replicas: Replicas::Nodes(names), ..mirror }),
             _ => Mode::PrimaryBackup(PrimaryBackup {
                 nodes: names,
                 min_in_sync,
                 fail_back: if rng.percent(50) { FailBack::Auto } else { FailBack::Manual },
                 clients: Clients::Any,
                 max_lag: None,
+                synchronization,
                 unclean_after: None,
+                unclean_after_stop: None,
             }),
         };
         let policy = Policy {
@@ -189,6 +192,15 @@ impl Catalog {
     /// Nodes whose process has said that it stops.
     pub(crate) fn stopping(&self) -> Vec<NodeId> {
         self.state.nodes().filter(|node| node.stopping).map(warren_membership::catalog::Node::id).collect()
+    }
+
+    /// An operator's word on who gets a copy: on a queue that lacks one, if there is
+    /// such a queue.
+    pub(crate) fn synchronize(&self, live: &BTreeSet<Process>, on: bool, rng: &mut Rng) -> Option<Command> {
+        let short = self.queues.iter().filter(|(_, assignment)| assignment.isr.len() < assignment.replicas.len());
+        let short: Vec<QueueId> = short.map(|(queue, _)| *queue).collect();
+        let queue = rng.pick(&short)?;
+        Some(Command::Synchronize { queue, on, live: live.iter().copied().collect() })
     }
 
     /// Every node may lead again.

@@ -2,10 +2,10 @@
 
 use warren_queue::Counts;
 use warren_replication::replica::MirrorState;
-use warren_replication::types::{Assignment, NodeId, Offset, QueueId};
+use warren_replication::types::{Assignment, Offset, QueueId};
 
 use crate::cell::{Cell, Copy};
-use crate::step::QueueStatus;
+use crate::step::{Lagging, QueueStatus};
 use crate::stream::Stream;
 use crate::takeover::Waits;
 use crate::world::World;
@@ -52,18 +52,25 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
         }
     };
     let mut lags = Vec::new();
-    let mut mirrors: Vec<(NodeId, u64, Option<String>)> = Vec::new();
+    let mut lagging = Vec::new();
     for mirror in copy.filter(|_| leading).map(|copy| copy.replica.mirrors(world.now)).unwrap_or_default() {
         lags.extend(mirror.lag.map(|lag| (mirror.node, lag)));
-        let counts = mirror.in_sync || mirror.lag.is_some();
-        let why = (!counts).then(|| match mirror.state {
-            MirrorState::Unreachable => "out of reach".to_owned(),
-            MirrorState::Comparing => "its log is being compared".to_owned(),
-            MirrorState::Installing => "it starts anew from a checkpoint".to_owned(),
-            MirrorState::CatchingUp => format!("catching up, {} ms behind", mirror.behind / 1000),
-            MirrorState::Current => "about to be in sync".to_owned(),
-        });
-        mirrors.push((mirror.node, mirror.durable.map_or(0, |index| index.0), why));
+        if mirror.in_sync || mirror.lag.is_some() {
+            continue;
+        }
+        let durable = mirror.durable.map_or(0, |index| index.0);
+        let state = match mirror.state {
+            MirrorState::Unreachable => ("unreachable", "out of reach".to_owned()),
+            MirrorState::Waiting => (Lagging::WAITS, "it waits for `warren queues sync`".to_owned()),
+            MirrorState::Comparing => ("comparing", "its log is being compared".to_owned()),
+            MirrorState::Installing => ("syncing", "it starts anew from a checkpoint".to_owned()),
+            MirrorState::CatchingUp => {
+                let text = format!("catching up, {} ms behind, entry {durable} of {}", mirror.behind / 1000, log.0);
+                ("syncing", text)
+            }
+            MirrorState::Current => ("syncing", "about to be in sync".to_owned()),
+        };
+        lagging.push(Lagging { node: mirror.node, state, durable });
     }
     Some(QueueStatus {
         queue,
@@ -76,7 +83,7 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
         wanting: counts.is_some_and(|counts| counts.wanting),
         sites: sites.unwrap_or_default(),
         log,
-        mirrors,
+        lagging,
         lags,
         totals,
     })

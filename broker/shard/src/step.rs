@@ -340,13 +340,28 @@ pub struct QueueStatus {
     pub sites: Vec<SiteStatus>,
     /// Last index, durable index and commit index here.
     pub log: (u64, u64, u64),
-    /// Leader only: each mirror with its durable index and why it is not in
-    /// sync, if it is not.
-    pub mirrors: Vec<(NodeId, u64, Option<String>)>,
+    /// Leader only: each mirror that is not in sync and does not trail either.
+    pub lagging: Vec<Lagging>,
     /// Leader only: what each trailing mirror lacks of what is confirmed (§4.2).
     pub lags: Vec<(NodeId, Lag)>,
     /// Totals since this process leads: published, delivered, settled.
     pub totals: (u64, u64, u64),
+}
+
+/// A mirror that is not in sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lagging {
+    /// Which.
+    pub node: NodeId,
+    /// What its leader does about it: a word and a sentence.
+    pub state: (&'static str, String),
+    /// The last entry of the log that it is known to have, of [`QueueStatus::log`].
+    pub durable: u64,
+}
+
+impl Lagging {
+    /// The word for one whose copy waits for an operator (§5.3).
+    pub const WAITS: &'static str = "unsynchronised";
 }
 
 /// What another site has of a queue (§4.9).

@@ -1,5 +1,5 @@
-//! `warren queues`: who leads each queue, who has all of it, what is in it; and
-//! leaders spread anew.
+//! `warren queues`: who leads each queue, who has all of it, what is in it;
+//! leaders spread anew; and copies on an operator's word.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use clap::Subcommand;
 use super::client::{Client, Target, encode};
 use super::{CliError, output};
 use crate::config::Period;
-use crate::management::model::{LagRow, MoveRow, QueueRow};
+use crate::management::model::{LagRow, MoveRow, QueueAction, QueueRow};
 
 /// How often it is looked whether queues have moved.
 const GLANCE: Duration = Duration::from_millis(200);
@@ -50,11 +50,46 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Give the replicas of a queue that wait for it (policy key `synchronization`)
+    /// their copies. The queue serves meanwhile.
+    Sync {
+        #[command(flatten)]
+        queue: Named,
+        /// Wait until they are in sync, for so long.
+        #[arg(long, value_name = "TIME")]
+        wait: Option<Period>,
+    },
+    /// Let the replicas that are not in sync yet wait again.
+    CancelSync {
+        #[command(flatten)]
+        queue: Named,
+    },
+}
+
+/// One queue.
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// The queue's name.
+    queue: String,
+    /// Its virtual host.
+    #[arg(long, default_value = "/", value_name = "VHOST")]
+    vhost: String,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
     if let Some(Action::Rebalance { only, dry_run, timeout, json }) = &args.action {
         return rebalance(&Client::new(&args.target), only.as_deref(), *dry_run, timeout.get(), *json);
+    }
+    match &args.action {
+        Some(Action::Sync { queue, wait }) => {
+            return sync(&Client::new(&args.target), queue, wait.map(|wait| wait.get()));
+        }
+        Some(Action::CancelSync { queue }) => {
+            act(&Client::new(&args.target), queue, "cancel_sync")?;
+            output::say(&format!("no copy of {} is made any more", queue.queue))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let mut query = Vec::new();
     query.extend(args.vhost.as_deref().map(|vhost| ("vhost", vhost)));
@@ -94,6 +129,40 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn act(client: &Client, queue: &Named, action: &str) -> Result<(), CliError> {
+    let path = format!("/api/queues/{}/{}/actions", encode(&queue.vhost), encode(&queue.queue));
+    Ok(client.post(&path, &QueueAction { action: action.to_owned() })?)
+}
+
+/// The mirrors of a queue that are on their way into the in-sync set, and how far.
+fn lagging(client: &Client, queue: &Named) -> Result<Vec<String>, CliError> {
+    let query = [("vhost", queue.vhost.as_str()), ("name", queue.queue.as_str())];
+    let rows: Vec<QueueRow> = client.get("/api/queues", &query)?;
+    let Some(row) = rows.into_iter().next() else { return Ok(Vec::new()) };
+    Ok(row.lagging.into_iter().map(|(node, mirror)| format!("{node}: {}", mirror.why)).collect())
+}
+
+fn sync(client: &Client, queue: &Named, wait: Option<Duration>) -> Result<ExitCode, CliError> {
+    act(client, queue, "sync")?;
+    let Some(wait) = wait else {
+        output::say(&format!("copies of {} are being made; `warren queues` shows how far they are", queue.queue))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let deadline = Instant::now() + wait;
+    loop {
+        let left = lagging(client, queue)?;
+        if left.is_empty() {
+            output::say(&format!("{} is in sync", queue.queue))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if Instant::now() >= deadline {
+            output::say(&format!("{} is not in sync yet: {}", queue.queue, left.join("; ")))?;
+            return Ok(ExitCode::FAILURE);
+        }
+        std::thread::sleep(GLANCE);
+    }
 }
 
 fn rebalance(

@@ -44,7 +44,7 @@ pub(crate) fn status(queue: QueueId) -> QueueStatus {
         wanting: false,
         sites: Vec::new(),
         log: (0, 0, 0),
-        mirrors: Vec::new(),
+        lagging: Vec::new(),
         lags: Vec::new(),
         totals: (0, 0, 0),
     }

@@ -21,6 +21,7 @@ mod policies;
 mod queues;
 mod sampler;
 mod sites;
+mod synchronization;
 mod users;
 
 use std::net::SocketAddr;
@@ -160,6 +161,7 @@ fn router(api: Api) -> Router {
         .route("/api/nodes/{name}/drain", get(leaders::view).put(leaders::drain).delete(leaders::undrain))
         .route("/api/queues", get(queues::list))
         .route("/api/queues/rebalance", get(leaders::unbalanced).post(leaders::rebalance))
+        .route("/api/queues/{vhost}/{name}/actions", post(synchronization::act))
         .route(queues::LOCAL, get(queues::local))
         .route("/api/policies", get(policies::list).post(policies::apply))
         .route("/api/policies/explain", get(policies::explain))

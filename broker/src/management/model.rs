@@ -120,6 +120,9 @@ pub struct QueueRow {
     /// failure of the leader would cost now.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trailing: BTreeMap<String, LagRow>,
+    /// Those that are not in sync, as the leader sees them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lagging: BTreeMap<String, LaggingRow>,
     /// The last takeover by a replica that may have lacked something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unclean: Option<UncleanRow>,
@@ -155,6 +158,27 @@ pub struct LagRow {
     pub seconds: f64,
     /// As much as `max-lag` allows: confirms wait for the backup.
     pub at_limit: bool,
+}
+
+/// A mirror that is not in sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaggingRow {
+    /// `unsynchronised`: its copy waits for `warren queues sync`; `syncing`;
+    /// `comparing`; `unreachable`.
+    pub state: String,
+    /// The same in a sentence.
+    pub why: String,
+    /// The last entry of the queue's log that it is known to have.
+    pub entry: u64,
+    /// The last entry of the log.
+    pub of: u64,
+}
+
+/// `POST /api/queues/{vhost}/{name}/actions`, as in RabbitMQ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueAction {
+    /// `sync` or `cancel_sync`.
+    pub action: String,
 }
 
 /// A takeover after which messages may be missing.
@@ -200,8 +224,8 @@ pub struct LocalQueue {
     pub state: String,
     /// Why.
     pub why: String,
-    /// Nodes that are not in sync, and why not.
-    pub lagging: BTreeMap<String, String>,
+    /// Nodes that are not in sync.
+    pub lagging: BTreeMap<String, LaggingRow>,
     /// Nodes that trail within `max-lag`.
     pub trailing: BTreeMap<String, LagRow>,
     /// Messages ready to be delivered.

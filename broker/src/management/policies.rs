@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use warren_membership::catalog::policies::Policies;
 use warren_membership::catalog::{Command, Node, State};
-use warren_replication::plan::{ApplyTo, Group, Leaders, Link, Mode, Policy};
+use warren_replication::plan::{ApplyTo, Group, Leaders, Link, Mode, Policy, Synchronization};
 
 use super::access::{Administrator, Reader};
 use super::model::{
@@ -24,6 +24,22 @@ pub(super) async fn list(_: Reader, Shared(api): Shared<Api>) -> Json<PoliciesVi
     Json(PoliciesView { revision: policies.revision(), policies: policies.iter().map(row).collect() })
 }
 
+/// Who gets a copy, and who leads at last, in words.
+fn takeovers(
+    synchronization: Synchronization,
+    after: Option<u64>,
+    after_stop: Option<u64>,
+) -> impl Iterator<Item = String> {
+    let stop = match (after, after_stop) {
+        (_, Some(0)) => Some("promote-on-shutdown always".to_owned()),
+        (Some(_), None) => Some("promote-on-shutdown when-synced".to_owned()),
+        _ => None,
+    };
+    let manual = synchronization == Synchronization::Manual;
+    let unclean = after.map(|after| format!("unclean after {after} ms"));
+    [manual.then(|| "synchronization manual".to_owned()), unclean, stop].into_iter().flatten()
+}
+
 fn row(policy: &Policy) -> PolicyRow {
     let mut definition = Vec::new();
     match &policy.mode {
@@ -34,7 +50,7 @@ fn row(policy: &Policy) -> PolicyRow {
                 Leaders::First | Leaders::Primary => "first",
             };
             definition.push(format!("{}; in sync at least {}; leaders {leaders}", mirror.replicas, mirror.min_in_sync));
-            definition.extend(mirror.unclean_after.map(|after| format!("unclean after {after} ms")));
+            definition.extend(takeovers(mirror.synchronization, mirror.unclean_after, mirror.unclean_after_stop));
         }
         Some(Mode::PrimaryBackup(settings)) => {
             let nodes = settings.nodes.join(" > ");
@@ -42,7 +58,8 @@ fn row(policy: &Policy) -> PolicyRow {
                 None => format!("{nodes}; in sync at least {}", settings.min_in_sync),
                 Some(max_lag) => format!("{nodes}; trailing by at most {max_lag}"),
             });
-            definition.extend(settings.unclean_after.map(|after| format!("unclean after {after} ms")));
+            let (after, after_stop) = (settings.unclean_after, settings.unclean_after_stop);
+            definition.extend(takeovers(settings.synchronization, after, after_stop));
         }
         None => {}
     }

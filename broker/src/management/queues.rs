@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use warren_membership::catalog::{Queue, State, Takeover};
 use warren_replication::types::{Lag, NodeId, QueueId};
-use warren_shard::step::SiteStatus;
+use warren_shard::step::{Lagging, SiteStatus};
 
 use super::Api;
 use super::access::Reader;
-use super::model::{LagRow, LocalQueue, LocalQueues, QueueRow, Rates, SiteShare, UncleanRow};
+use super::model::{LagRow, LaggingRow, LocalQueue, LocalQueues, QueueRow, Rates, SiteShare, UncleanRow};
 
 /// Where a node tells of the queues that it leads.
 pub(super) const LOCAL: &str = "/api/local/queues";
@@ -41,7 +41,10 @@ async fn led_here(api: &Api) -> LocalQueues {
     let statuses = api.cluster.statuses().await;
     let catalog = api.cluster.catalog();
     let led = statuses.into_iter().filter(|status| status.leading).map(|status| {
-        let lagging = status.mirrors.into_iter().filter_map(|(node, _, why)| Some((node_name(&catalog, node), why?)));
+        let of = status.log.0;
+        let lagging = status.lagging.into_iter().map(|Lagging { node, state: (state, why), durable }| {
+            (node_name(&catalog, node), LaggingRow { state: state.to_owned(), why, entry: durable, of })
+        });
         let max_lag = catalog.queue(status.queue).and_then(|queue| queue.assignment.max_lag);
         let trailing =
             status.lags.iter().map(|(node, lag)| (node_name(&catalog, *node), lag_row(lag, max_lag.as_ref())));
@@ -167,12 +170,23 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
             }
         } else {
             let reason = match (&local, told.get(&node)) {
-                (Some(Ok(local)), _) if local.lagging.contains_key(&name(node)) => local.lagging[&name(node)].clone(),
+                (Some(Ok(local)), _) if local.lagging.contains_key(&name(node)) => {
+                    local.lagging[&name(node)].why.clone()
+                }
                 (_, Some(Err(why))) => format!("it {why}"),
                 _ => "it is catching up".to_owned(),
             };
             why.push(format!("{} is not in sync: {reason}", name(node)));
         }
+    }
+    let waits = |local: &LocalQueue| local.lagging.values().any(|mirror| mirror.state == Lagging::WAITS);
+    if let Some(Ok(local)) = &local
+        && waits(local)
+        && queue.leaving().next().is_some()
+    {
+        let leaving: Vec<String> = queue.leaving().map(name).collect();
+        let leaving = leaving.join(" and ");
+        why.push(format!("it is to leave {leaving}, and stays there until its new replicas are in sync"));
     }
     why.retain(|why| !why.is_empty());
     let blank = LocalQueue {
@@ -197,6 +211,7 @@ pub(super) fn row(catalog: &State, id: QueueId, queue: &Queue, told: &Told<Local
         mirrors,
         in_sync,
         trailing,
+        lagging: local.lagging.clone(),
         unclean: queue.takeover.as_ref().map(|takeover| unclean(catalog, takeover)),
         epoch: assignment.epoch.0,
         state,

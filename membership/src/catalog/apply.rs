@@ -77,6 +77,7 @@ impl State {
             Command::Stop { process } => self.stop(process, changes),
             Command::Depart { process } => self.depart(process, changes),
             Command::PlanHandovers { moves } => Ok(self.plan_handovers(moves, changes)),
+            Command::Synchronize { queue, on, live } => self.synchronize(*queue, *on, live, changes),
             Command::KeepLeading { queue, epoch, version } => self.keep_leading(*queue, (*epoch, *version), changes),
         }
     }

@@ -388,6 +388,16 @@ pub enum Command {
         /// Queue, its epoch, the next leader.
         moves: Vec<(QueueId, Epoch, NodeId)>,
     },
+    /// An operator's word (§5.3): replicas that wait for it get a copy, or those for
+    /// whom it was said wait again.
+    Synchronize {
+        /// Which queue.
+        queue: QueueId,
+        /// False: no more.
+        on: bool,
+        /// Who is live: nobody else is meant.
+        live: Vec<Process>,
+    },
     /// The leader could not hand over in time and goes on (§6.5).
     KeepLeading {
         /// Which queue.
@@ -418,7 +428,7 @@ pub enum Outcome {
         /// Down.
         down: u32,
     },
-    /// So many queues are going to be handed over.
+    /// So many queues are going to be handed over, or replicas to get a copy.
     Planned(u32),
 }
 

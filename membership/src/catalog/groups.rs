@@ -150,7 +150,9 @@ impl State {
             return Ok(Outcome::Done);
         }
         if in_sync < all {
-            return Err(Refusal::Stale(format!("node '{name}' is in sync in {in_sync} of {all} queues only")));
+            let manual = self.queues_of(group).any(|(_, queue)| queue.assignment.manual.is_some());
+            let hint = if manual { "; `warren queues sync` gives it the copies that it lacks" } else { "" };
+            return Err(Refusal::Stale(format!("node '{name}' is in sync in {in_sync} of {all} queues only{hint}")));
         }
         if !node.is_willing() {
             return Err(Refusal::Policy(format!("node '{}' is drained", node.name)));
@@ -228,5 +230,11 @@ impl State {
     pub(super) fn has_all_of(&self, group: &Group, process: &Process) -> bool {
         let (in_sync, all) = self.in_sync(group, process);
         in_sync == all
+    }
+
+    /// The same, or trails in some of them within `max-lag`.
+    pub(super) fn trails_in_all_of(&self, group: &Group, process: &Process) -> bool {
+        let (close, all) = self.close(group, process);
+        close == all
     }
 }

@@ -34,7 +34,8 @@ pub struct Move {
 pub struct Led {
     /// Queues with another in-sync replica that is live and willing.
     pub movable: usize,
-    /// Queues with such a replica that is not in sync yet.
+    /// Queues with such a replica that is not in sync yet. Not those that any replica
+    /// may lead when this node has stopped.
     pub waiting: usize,
     /// Queues of several replicas without one that could lead.
     pub stuck: usize,
@@ -177,14 +178,15 @@ impl State {
     #[must_use]
     pub fn led_of(&self, node: NodeId, live: &BTreeSet<Process>) -> Led {
         let mut of = Led::default();
-        let Some(process) = self.nodes.get(&node).map(|node| node.process) else { return of };
+        let Some(known) = self.nodes.get(&node) else { return of };
+        let (process, stopping) = (known.process, known.stopping);
         for queue in self.index.led.get(&process).into_iter().flatten().filter_map(|id| self.queues.get(id)) {
             let other = |other: &NodeId| {
                 *other != node && self.is_willing(*other) && live.iter().any(|process| process.node == *other)
             };
             if self.able(queue, live).next().is_some() {
                 of.movable += 1;
-            } else if queue.target.iter().any(other) {
+            } else if queue.target.iter().any(other) && !(stopping && queue.plan.unclean_after_stop == Some(0)) {
                 of.waiting += 1;
             } else if queue.target.len() > 1 {
                 of.stuck += 1;
@@ -204,13 +206,17 @@ impl State {
         led.filter(stuck).collect()
     }
 
-    /// Groups whose primary is not to lead, and a node that has all their queues.
+    /// Groups whose primary is not to lead, and a node that has all their queues; or
+    /// trails in them, and is brought in sync first (§4.2).
     fn primaries_to_move(&self, live: &BTreeSet<Process>) -> Vec<Command> {
         let due = self.groups().filter(|(_, _, primary)| !self.is_willing(*primary));
+        let due = due.filter(|(group, ..)| self.next_primary(group).is_none());
         let moves = due.filter_map(|(group, settings, _)| {
             let named = settings.nodes.iter().filter_map(|name| self.node_named(name));
-            let mut able = named.filter(|node| node.is_willing() && live.contains(&node.process));
-            let to = able.find(|node| self.has_all_of(group, &node.process))?;
+            let able: Vec<_> = named.filter(|node| node.is_willing() && live.contains(&node.process)).collect();
+            let whole = able.iter().find(|node| self.has_all_of(group, &node.process));
+            let trails = |node: &&&Node| settings.max_lag.is_some() && self.trails_in_all_of(group, &node.process);
+            let to = whole.or_else(|| able.iter().find(trails))?;
             Some(Command::MovePrimary { group: group.clone(), to: to.id(), live: live.iter().copied().collect() })
         });
         moves.collect()
@@ -226,6 +232,7 @@ impl State {
         }
         known.drained = drained;
         changes.push(Change::Drained(node));
+        self.weigh_copies(node, changes);
         if drained {
             self.unplan(node, changes);
         } else {
@@ -244,6 +251,7 @@ impl State {
             known.stopping = true;
             changes.push(Change::Drained(process.node));
             self.unplan(process.node, changes);
+            self.weigh_copies(process.node, changes);
         }
         Ok(Outcome::Done)
     }

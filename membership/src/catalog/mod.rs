@@ -11,6 +11,7 @@
 //!   `streams.rs` the same for streams
 //! - `replication.rs` who leads and who is in sync (§4.3, §6)
 //! - `unclean.rs` plans under which something may be lost, and who leads then (§6.3)
+//! - `synchronization.rs` who is given a copy on an operator's word only (§5.3)
 //! - `handover.rs` who is to lead instead, planned (§6.5)
 //! - `parameters.rs` runtime parameters of shovels, federation, …
 //! - `policies.rs` which plan a queue has; `reconfigure.rs` on the way to it;
@@ -41,6 +42,7 @@ mod reconfigure;
 pub mod refusal;
 mod replication;
 pub mod streams;
+mod synchronization;
 pub mod topology;
 mod unclean;
 pub mod users;

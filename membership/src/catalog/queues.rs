@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use warren_replication::plan::{Placement, Plan, Replicas};
+use warren_replication::plan::{Placement, Plan, Replicas, Synchronization};
 use warren_replication::types::{Assignment, Epoch, Member, NodeId, Process, QueueId, Version};
 
 use super::State;
@@ -47,6 +47,9 @@ pub struct Queue {
     pub takeover: Option<Takeover>,
     /// The in-sync member that its leader is to hand it over to (§6.5).
     pub handover: Option<NodeId>,
+    /// Under manual synchronization: the members for whom an operator has said that
+    /// they get a copy, until they have it (§5.3).
+    pub called: BTreeSet<Member>,
     /// Exchanges with a binding to it.
     pub bound_to: BTreeSet<String>,
     /// The delayed-message exchange that keeps its messages here, if it is not a
@@ -313,6 +316,8 @@ impl State {
         let Some(leader) = target.iter().find_map(process) else {
             return Err(Refusal::NoReplica(Resource::queue(&declare.vhost, &declare.name)));
         };
+        let enough = isr.len() >= planned_min(&plan, target.len()) as usize;
+        let manual = plan.synchronization == Synchronization::Manual && enough;
         let queue = Queue {
             vhost: declare.vhost.clone(),
             name: declare.name.clone(),
@@ -331,12 +336,14 @@ impl State {
                 predecessor_released: true,
                 max_lag: plan.max_lag,
                 last_resort: plan.unclean_after.is_some(),
+                manual: manual.then(BTreeSet::new),
                 ..Assignment::default()
             }),
             plan,
             takeover: None,
             target,
             handover: None,
+            called: BTreeSet::new(),
             bound_to: BTreeSet::new(),
             waiting_room_of: waiting_room_of.map(str::to_owned),
         };

@@ -11,7 +11,7 @@ use super::State;
 use super::command::{Change, Outcome};
 use super::queues::{Amended, Queue};
 use super::refusal::Refusal;
-use super::unclean;
+use super::{synchronization, unclean};
 
 /// Who may be elected: live, registered and willing processes by node.
 pub(super) type Electable = BTreeMap<NodeId, Process>;
@@ -64,7 +64,8 @@ impl State {
         let mut assignment = Assignment::clone(&queue.assignment);
         assignment.version = assignment.version.next();
         change(queue, &mut assignment);
-        unclean::keep(queue, &mut assignment, &self.primaries, &self.moving);
+        unclean::keep(queue, &mut assignment, &self.nodes, &self.primaries, &self.moving);
+        synchronization::keep(queue, &mut assignment, &self.nodes);
         // A plan is of one reign, and only for an in-sync member (§6.5).
         let (epoch, isr) = (assignment.epoch, &assignment.isr);
         let stands = |to: &NodeId| epoch == reign && isr.iter().any(|member| member.node == *to);

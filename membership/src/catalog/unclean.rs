@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use warren_replication::plan::Group;
+use warren_replication::plan::{Group, Plan};
 use warren_replication::types::{Assignment, Epoch, Lag, LogEnd, NodeId, Offset, Process, QueueId};
 
 use super::State;
 use super::command::{Change, Command, Outcome};
+use super::nodes::Node;
 use super::queues::Queue;
 use super::refusal::Refusal;
 use super::replication::set_isr;
@@ -38,10 +39,11 @@ pub struct Takeover {
 pub(super) fn keep(
     queue: &Queue,
     assignment: &mut Assignment,
+    nodes: &BTreeMap<NodeId, Node>,
     primaries: &BTreeMap<Group, NodeId>,
     moving: &BTreeMap<Group, NodeId>,
 ) {
-    assignment.last_resort = queue.plan.unclean_after.is_some();
+    assignment.last_resort = unclean_after(&queue.plan, assignment, nodes).is_some();
     let Some(leader) = assignment.leader else { return };
     assignment.offers.clear();
     let settled = queue
@@ -51,6 +53,14 @@ pub(super) fn keep(
         .is_none_or(|group| primaries.get(group) == Some(&leader.node) && !moving.contains_key(group));
     let stays = assignment.replicas.iter().all(|node| queue.target.contains(node));
     assignment.max_lag = queue.plan.max_lag.filter(|_| settled && stays);
+}
+
+/// After how long (ms) without a leader any replica may lead, if ever: one whose
+/// leader was stopped by plan has a patience of its own.
+fn unclean_after(plan: &Plan, assignment: &Assignment, nodes: &BTreeMap<NodeId, Node>) -> Option<u64> {
+    let former = assignment.predecessor.filter(|_| assignment.leader.is_none());
+    let stopped = former.and_then(|former| nodes.get(&former.node)).is_some_and(|node| node.stopping);
+    if stopped { plan.unclean_after_stop } else { plan.unclean_after }
 }
 
 /// Elections of the last resort that are due. `waited` says for how long (ms) a
@@ -69,7 +79,8 @@ pub fn unclean_elections(
             return None;
         }
         let waited = waited(id);
-        let last_resort = queue.plan.unclean_after.is_some_and(|after| waited >= after);
+        let after = unclean_after(&queue.plan, assignment, &state.nodes);
+        let last_resort = after.is_some_and(|after| waited >= after);
         let may = |process: &&Process| {
             let trails = assignment.trailing.contains(&process.member());
             state.is_registered(process) && (trails || (last_resort && assignment.replicas.contains(&process.node)))

@@ -171,6 +171,9 @@ impl Leader {
         // A removal that was just applied may be what a mirror waited for to
         // start anew.
         for mirror in self.mirrors.values_mut() {
+            if mirror.member().is_some_and(|member| assignment.counts(&member)) {
+                mirror.counts();
+            }
             mirror.feed(own, now, out);
         }
     }
@@ -449,6 +452,10 @@ impl Leader {
                 }
             }
             own.apply(commit, Some(out));
+            // What some waited for to go may be gone (§5.3).
+            for mirror in self.mirrors.values_mut().filter(|mirror| mirror.is_anew()) {
+                mirror.feed(own, now, out);
+            }
         }
         if let Some(max_lag) = &assignment.max_lag {
             match self.in_sync.maximal_trailing(&assignment).map(|member| self.durable_of(member)).min() {
@@ -456,7 +463,7 @@ impl Leader {
                 None => self.trail.keep_within(commit, max_lag),
             }
         }
-        let hold = self.mirrors.values().map(|mirror| mirror.hold(now)).min();
+        let hold = self.mirrors.values().map(|mirror| mirror.hold(own, now)).min();
         own.checkpoint(now, hold.unwrap_or(Index(u64::MAX)), out);
     }
 
@@ -507,7 +514,7 @@ impl Leader {
             if dismissed || !mirror.linked || assignment.isr.contains(&member) {
                 continue;
             }
-            if !assignment.replicas.contains(&mirror.node) {
+            if !assignment.replicas.contains(&mirror.node) || mirror.waits(own) {
                 continue;
             }
             let takeover = if mutation::on(Mutation::JoinBelowTakeover) { Index(0) } else { self.takeover };
@@ -549,11 +556,10 @@ impl Leader {
     }
 
     pub(crate) fn is_quiet(&self, own: &Own) -> bool {
-        let (last, commit) = (own.log.last().index, own.ledger.applied().index);
         own.disk.is_idle()
             && self.draft.is_empty()
             && self.in_sync.is_quiet()
-            && self.mirrors.values().all(|mirror| mirror.is_quiet(last, commit))
+            && self.mirrors.values().all(|mirror| mirror.is_quiet(own))
     }
 
     pub(crate) fn statuses(&self, own: &Own, now: Moment) -> Vec<MirrorStatus> {
@@ -570,6 +576,7 @@ impl Leader {
             }),
             state: match mirror.phase {
                 _ if !mirror.linked => MirrorState::Unreachable,
+                _ if mirror.waits(own) => MirrorState::Waiting,
                 Phase::Comparing { .. } => MirrorState::Comparing,
                 Phase::Installing { .. } => MirrorState::Installing,
                 Phase::Streaming if mirror.is_current(last) => MirrorState::Current,

@@ -81,7 +81,8 @@ impl Mode {
     }
 }
 
-/// `primary-backup = { nodes, replication, max-lag, min-in-sync, fail-back, clients, unclean }`.
+/// `primary-backup = { nodes, replication, max-lag, min-in-sync, fail-back, clients, synchronization, unclean,
+/// promote-on-shutdown }`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PrimaryBackup {
     /// By name, preferred primary first.
@@ -94,8 +95,12 @@ pub struct PrimaryBackup {
     pub clients: Clients,
     /// By how much backups may trail what is confirmed; `None`: not at all.
     pub max_lag: Option<Lag>,
+    /// As [`Plan::synchronization`].
+    pub synchronization: Synchronization,
     /// As [`Plan::unclean_after`].
     pub unclean_after: Option<u64>,
+    /// As [`Plan::unclean_after_stop`].
+    pub unclean_after_stop: Option<u64>,
 }
 
 /// What happens when a node before the present primary is back and in sync.
@@ -118,7 +123,18 @@ pub enum Clients {
     Any,
 }
 
-/// `mirror = { replicas, min-in-sync, leaders, unclean }`.
+/// When a copy is made for a replica that has nothing to go on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Synchronization {
+    /// At once.
+    #[default]
+    Automatic,
+    /// When an operator says so, nothing is left of what was there before it came,
+    /// or it is needed (§5.3).
+    Manual,
+}
+
+/// `mirror = { replicas, min-in-sync, leaders, synchronization, unclean, promote-on-shutdown }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mirror {
     /// Where.
@@ -127,8 +143,12 @@ pub struct Mirror {
     pub min_in_sync: MinInSync,
     /// Who leads.
     pub leaders: Leaders,
+    /// As [`Plan::synchronization`].
+    pub synchronization: Synchronization,
     /// As [`Plan::unclean_after`].
     pub unclean_after: Option<u64>,
+    /// As [`Plan::unclean_after_stop`].
+    pub unclean_after_stop: Option<u64>,
 }
 
 /// How many replicas, or which.
@@ -204,6 +224,11 @@ pub struct Plan {
     /// Milliseconds without a leader after which any replica may lead, whatever
     /// it lacks (§6.3); `None`: never.
     pub unclean_after: Option<u64>,
+    /// The same after its leader's node was stopped by plan: nobody waits for a
+    /// node to come back that is meant to be away.
+    pub unclean_after_stop: Option<u64>,
+    /// When new copies are made.
+    pub synchronization: Synchronization,
     /// What it keeps, and for how long.
     pub limits: Limits,
 }
@@ -239,6 +264,8 @@ impl Policy {
                 min_in_sync: mirror.min_in_sync,
                 leaders: mirror.leaders,
                 unclean_after: mirror.unclean_after,
+                unclean_after_stop: mirror.unclean_after_stop,
+                synchronization: mirror.synchronization,
                 ..plan
             },
             Some(Mode::PrimaryBackup(settings)) => Plan {
@@ -248,6 +275,8 @@ impl Policy {
                 group: Some(self.group()),
                 max_lag: settings.max_lag,
                 unclean_after: settings.unclean_after,
+                unclean_after_stop: settings.unclean_after_stop,
+                synchronization: settings.synchronization,
                 ..plan
             },
         }
@@ -289,6 +318,8 @@ impl Plan {
             group: None,
             max_lag: None,
             unclean_after: None,
+            unclean_after_stop: None,
+            synchronization: Synchronization::default(),
             limits: Limits::default(),
         }
     }
@@ -346,9 +377,24 @@ impl Plan {
                 Span(after)
             )
         });
+        let stop = match (self.unclean_after, self.unclean_after_stop) {
+            (_, Some(0)) => {
+                " A planned stop of the leader's node waits for nobody to come in sync: if nobody is, any replica leads \
+                 at once, and what it lacks is lost."
+            }
+            (Some(_), None) => " After a planned stop of the leader's node it waits for that node.",
+            _ => "",
+        };
+        let synchronization = match self.synchronization {
+            Synchronization::Automatic => "",
+            Synchronization::Manual => {
+                " A replica without a copy to go on from gets one on `warren queues sync`, when what is older than it \
+                 is consumed, or when fewer than the minimum are in sync."
+            }
+        };
         let limits: Vec<String> = self.limits.listed().iter().map(|(key, value)| format!("{key} {value}")).collect();
         let limits = if limits.is_empty() { String::new() } else { format!(" Limits: {}.", limits.join(", ")) };
-        format!("{origin}: {body}{unclean}{limits}")
+        format!("{origin}: {body}{unclean}{stop}{synchronization}{limits}")
     }
 }
 

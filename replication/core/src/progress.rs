@@ -1,6 +1,6 @@
 //! What a leader knows of one mirror, and how it feeds it (§4.1, §5.2, §5.3).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::checkpoint;
 use crate::message::{Anew, MirrorMessage};
 use crate::own::Own;
 use crate::step::Action;
-use crate::types::{Index, Member, Moment, NodeId, Position, Process, Version};
+use crate::types::{Index, Member, Moment, NodeId, Offset, Position, Process, Version};
 
 /// How far contact with a mirror has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,9 @@ pub(crate) struct Progress {
     common: Index,
     /// An unclean election has left it behind: it can only start anew (§5.2).
     left_behind: bool,
+    /// It has nothing that it could go on from: all below this offset was there
+    /// before it came. Until it counts.
+    anew: Option<Offset>,
     /// A copy that it was sent in this epoch is whole with this entry (§5.3).
     pub(crate) whole: Index,
     /// The commit index last sent along.
@@ -81,6 +84,7 @@ impl Progress {
             advanced: now,
             common: Index(0),
             left_behind: false,
+            anew: None,
             whole: Index(0),
             told: Index(0),
             kept_until: Moment(0),
@@ -134,7 +138,12 @@ impl Progress {
         self.durable == Some(last) && self.phase == Phase::Streaming
     }
 
-    pub(crate) fn is_quiet(&self, last: Index, commit: Index) -> bool {
+    pub(crate) fn is_quiet(&self, own: &Own) -> bool {
+        let (last, commit) = (own.log.last().index, own.ledger.applied().index);
+        if self.linked && self.waits(own) {
+            // For an operator, or for what is there to go: neither is a matter of time.
+            return true;
+        }
         if self.linked { self.is_current(last) && self.told == commit } else { self.durable == Some(last) }
     }
 
@@ -191,7 +200,37 @@ impl Progress {
         self.told = Index(0);
         self.next = common.next();
         self.phase = Phase::Comparing { common };
+        if common == Index(0) {
+            self.starts_anew(own);
+        }
         self.feed(own, now, out);
+    }
+
+    /// Its copy has to be made anew, and counts no sooner than it is whole.
+    fn starts_anew(&mut self, own: &Own) {
+        let counts = |member| own.assignment.as_ref().is_some_and(|assignment| assignment.counts(&member));
+        if self.anew.is_none() && !self.member().is_some_and(counts) {
+            self.anew = Some(own.log.next_offset());
+        }
+    }
+
+    /// It counts: what it lacks from now on is news.
+    pub(crate) fn counts(&mut self) {
+        self.anew = None;
+    }
+
+    pub(crate) fn is_anew(&self) -> bool {
+        self.anew.is_some()
+    }
+
+    /// §5.3: whether it is sent nothing before an operator says so, or nothing is
+    /// left of what was there before it came.
+    pub(crate) fn waits(&self, own: &Own) -> bool {
+        let Some(came) = self.anew else { return false };
+        let manual = own.assignment.as_ref().and_then(|assignment| assignment.manual.as_ref());
+        let called = |called: &BTreeSet<Member>| self.member().is_some_and(|member| called.contains(&member));
+        let oldest = own.ledger.live().first().map_or(own.ledger.next_offset(), Offset);
+        manual.is_some_and(|manual| !called(manual)) && oldest < came
     }
 
     fn forget_in_flight(&mut self) {
@@ -202,6 +241,12 @@ impl Progress {
     /// Sends what the window allows: from memory, or by a read of the store.
     pub(crate) fn feed(&mut self, own: &Own, now: Moment, out: &mut Vec<Action>) {
         let settings = &own.settings;
+        if self.next <= own.log.base().index || self.left_behind {
+            self.starts_anew(own);
+        }
+        if self.waits(own) {
+            return;
+        }
         while self.linked && self.next <= own.log.last().index && self.reading.is_none() {
             let open = match self.phase {
                 Phase::Streaming => self.in_flight.is_empty() || self.in_flight_bytes < settings.window_bytes,
@@ -241,6 +286,9 @@ impl Progress {
             return;
         }
         self.reading = None;
+        if self.waits(own) {
+            return;
+        }
         if self.next == first && !entries.is_empty() && self.linked && !matches!(self.phase, Phase::Installing { .. }) {
             self.send(own, now, entries, out);
             self.feed(own, now, out);
@@ -294,8 +342,8 @@ impl Progress {
     }
 
     /// Up to here the log may be released as far as this mirror goes.
-    pub(crate) fn hold(&self, now: Moment) -> Index {
-        if !self.linked || now >= self.kept_until {
+    pub(crate) fn hold(&self, own: &Own, now: Moment) -> Index {
+        if !self.linked || now >= self.kept_until || self.waits(own) {
             return Index(u64::MAX);
         }
         match self.phase {
@@ -312,13 +360,14 @@ impl Progress {
             Phase::Comparing { common } => {
                 self.forget_in_flight();
                 self.next = common.next();
-                if self.linked && self.next <= own.log.last().index {
+                if self.linked && self.next <= own.log.last().index && !self.waits(own) {
                     self.asked = now;
                     self.feed(own, now, out);
                 } else {
                     self.send(own, now, Vec::new(), out);
                 }
             }
+            Phase::Installing { .. } if self.waits(own) => {}
             Phase::Installing { .. } => self.install(own, now, out),
         }
     }
@@ -328,7 +377,7 @@ impl Progress {
         // its return.
         let patience = if self.linked { own.settings.resend } else { own.settings.mirror_timeout };
         let silent = now.micros_since(self.asked) >= patience;
-        if silent && !self.is_current(own.log.last().index) {
+        if silent && !self.is_current(own.log.last().index) && !(self.linked && self.waits(own)) {
             self.ask(own, now, out);
         } else if self.linked && self.told < own.ledger.applied().index && self.phase == Phase::Streaming {
             // Nothing else told it of the commit index since the last tick.

@@ -23,6 +23,8 @@ use crate::types::{Assignment, Clock, Epoch, Index, Lag, LogEnd, Moment, NodeId,
 pub enum MirrorState {
     /// Not in contact.
     Unreachable,
+    /// Its copy is to be made anew, on an operator's word (§5.3).
+    Waiting,
     /// The point of divergence is being found.
     Comparing,
     /// It starts anew from a checkpoint.
@@ -449,6 +451,11 @@ impl Replica {
     /// Whether the log has, or had before its base, exactly this entry.
     pub(crate) fn holds(&self, position: Position) -> bool {
         self.own.log.holds(position)
+    }
+
+    /// The entry at this index, if the log has it.
+    pub(crate) fn position_at(&self, index: Index) -> Option<Position> {
+        self.own.log.position_at(index).filter(|_| index <= self.own.log.last().index)
     }
 
     /// Whether its derived state is that of its log alone (§5.3).

@@ -178,6 +178,9 @@ pub struct Assignment {
     pub unclean: Epoch,
     /// How many such epochs there were: each leaves a gap in the offsets.
     pub gaps: u64,
+    /// Who waits for an operator's word before a copy is made anew for it (§5.3):
+    /// `None` is nobody, else everybody but these, for whom it was said.
+    pub manual: Option<BTreeSet<Member>>,
     /// While nobody leads: what those would lead with that may, but only so.
     pub offers: BTreeMap<Process, LogEnd>,
 }

@@ -231,6 +231,13 @@ impl World {
         if !self.calm && self.rng.percent(10) {
             self.hand_over();
         }
+        // In the end an operator wants all copies.
+        if self.rng.percent(if self.calm { 20 } else { 3 }) {
+            let on = self.calm || self.rng.percent(70);
+            if let Some(command) = self.catalog.synchronize(&live, on, &mut self.rng) {
+                self.commit(&command);
+            }
+        }
     }
 
     /// What the catalog refuses, it refuses; who asked finds out by what is applied.

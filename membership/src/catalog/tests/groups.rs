@@ -1,6 +1,6 @@
 //! Primary-backup: one primary for all queues of the policy.
 
-use warren_replication::plan::{Clients, FailBack, Group, PrimaryBackup};
+use warren_replication::plan::{Clients, FailBack, Group, PrimaryBackup, Synchronization};
 
 use super::*;
 use crate::catalog::next_reconfiguration;
@@ -13,7 +13,9 @@ fn pair(fail_back: FailBack) -> Policy {
         fail_back,
         clients: Clients::Primary,
         max_lag: None,
+        synchronization: Synchronization::default(),
         unclean_after: None,
+        unclean_after_stop: None,
     };
     Policy { mode: Some(Mode::PrimaryBackup(settings)), ..policy("pair", "^p", 0, Replicas::All, MinInSync::Majority) }
 }

@@ -10,6 +10,7 @@ mod properties;
 mod queues;
 mod replication;
 mod streams;
+mod synchronization;
 mod topology;
 mod unclean;
 mod users;

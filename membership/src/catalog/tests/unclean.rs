@@ -1,10 +1,10 @@
 //! Plans under which something may be lost (§4.2, §6.3).
 
-use warren_replication::plan::{Clients, FailBack, Group, PrimaryBackup};
+use warren_replication::plan::{Clients, FailBack, Group, PrimaryBackup, Synchronization};
 use warren_replication::types::{Epoch, Index, Lag, LogEnd, Offset, Position};
 
 use super::*;
-use crate::catalog::{next_reconfiguration, unclean_elections};
+use crate::catalog::{next_handovers, next_reconfiguration, unclean_elections};
 
 const MAX_LAG: Lag = Lag { messages: 10, bytes: 1_000, micros: 1_000_000 };
 
@@ -20,7 +20,9 @@ fn trailing(fail_back: FailBack) -> (World, QueueId) {
         fail_back,
         clients: Clients::Any,
         max_lag: Some(MAX_LAG),
+        synchronization: Synchronization::Automatic,
         unclean_after: None,
+        unclean_after_stop: None,
     };
     let mode = Some(Mode::PrimaryBackup(settings));
     let pair = Policy { mode, ..policy("pair", "^p", 0, Replicas::All, MinInSync::Majority) };
@@ -138,6 +140,28 @@ fn a_primary_that_is_moved_waits_until_the_next_one_has_everything() {
     assert_eq!(steps, [to(2)]);
     world.ok(to(2));
     assert_eq!(world.state.primary(&group()).unwrap().id(), NodeId(2));
+}
+
+/// §6.5: work on the primary's node costs nothing that is confirmed.
+#[test]
+fn a_drained_primary_whose_backups_trail_hands_over_when_one_has_everything() {
+    let (mut world, id) = trailing(FailBack::Manual);
+    let all: BTreeSet<Process> = live(&[1, 2, 3]).into_iter().collect();
+    world.ok(Command::Drain { node: NodeId(1), drained: true });
+    for command in next_handovers(&world.state, &all, 9) {
+        world.ok(command);
+    }
+    assert_eq!((world.of_queue(id).max_lag, world.state.next_primary(&group())), (None, Some(NodeId(2))));
+    assert_eq!(next_handovers(&world.state, &all, 9), [], "it is asked for once");
+    world.trail(id, &[1, 2], &[3]);
+    for command in next_reconfiguration(&world.state, &all, 9) {
+        world.ok(command);
+    }
+    assert_eq!(world.queue(id).handover, Some(NodeId(2)));
+    world.hand_over(&[1, 2, 3]);
+    let assignment = world.of_queue(id);
+    assert_eq!((assignment.leader, assignment.max_lag), (Some(process(2, 1)), Some(MAX_LAG)));
+    assert_eq!(world.state.unclean_takeovers(), 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::limits::{Limits, Overflow};
 use super::link::Link;
 use super::source::UNCLEAN_AFTER;
-use super::{Leaders, MinInSync, Mirror, Mode, PolicyError, Replicas};
+use super::{Leaders, MinInSync, Mirror, Mode, PolicyError, Replicas, Synchronization};
 
 /// A policy's definition as RabbitMQ's JSON or our TOML gives it.
 pub type Definition = BTreeMap<String, Setting>;
@@ -43,9 +43,10 @@ impl fmt::Display for Setting {
 ///
 /// A mirrored queue of RabbitMQ goes on with whatever mirrors are in sync, down
 /// to the last: so `min-in-sync` is 1 here. Mirrors synchronize by themselves
-/// whatever `ha-sync-mode` says, and a node that stops waits for one that is in
-/// sync whatever `ha-promote-on-shutdown` says. Only `ha-promote-on-failure:
-/// always`, said by name, lets one lead that may lack confirmed messages.
+/// unless `ha-sync-mode` says `manual` by name (there it stops the queue, here it
+/// does not). One leads that may lack confirmed messages only by `always`, said by
+/// name: `ha-promote-on-failure` when nobody else has come back for a while,
+/// `ha-promote-on-shutdown` when the leader's node is stopped by plan.
 ///
 /// # Errors
 /// An unknown key, or a value that does not fit.
@@ -54,19 +55,28 @@ pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits, 
     let mut leaders = None;
     let mut link = None;
     let mut unclean_after = None;
+    let mut unclean_after_stop = None;
+    let mut synchronization = Synchronization::default();
     for (key, value) in definition {
         match key.as_str() {
             "ha-mode" | "ha-params" | "ha-sync-batch-size" | "queue-mode" | "queue-version" => {}
-            "ha-sync-mode" => one_of(key, value, &["automatic", "manual"])?,
-            "ha-promote-on-shutdown" => one_of(key, value, &["when-synced", "always"])?,
+            "ha-sync-mode" => {
+                one_of(key, value, &["automatic", "manual"])?;
+                if said(value, "manual") {
+                    synchronization = Synchronization::Manual;
+                }
+            }
+            "ha-promote-on-shutdown" => {
+                one_of(key, value, &["when-synced", "always"])?;
+                unclean_after_stop = said(value, "always").then_some(0);
+            }
             "ha-promote-on-failure" => {
                 one_of(key, value, &["when-synced", "always"])?;
-                unclean_after = (*value == Setting::Text("always".to_owned())).then_some(UNCLEAN_AFTER);
+                unclean_after = said(value, "always").then_some(UNCLEAN_AFTER);
             }
             "queue-master-locator" | "queue-leader-locator" => {
                 one_of(key, value, &["client-local", "min-masters", "random", "balanced"])?;
-                let local = *value == Setting::Text("client-local".to_owned());
-                leaders = Some(if local { Leaders::ClientLocal } else { Leaders::Balanced });
+                leaders = Some(if said(value, "client-local") { Leaders::ClientLocal } else { Leaders::Balanced });
             }
             "message-ttl" => limits.message_ttl = Some(number(key, value)?),
             "expires" => limits.expires = Some(number(key, value)?.max(1)),
@@ -78,8 +88,7 @@ pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits, 
             "overflow" => {
                 let known = [Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx];
                 one_of(key, value, &known.map(Overflow::as_str))?;
-                let said = |overflow: &Overflow| *value == Setting::Text(overflow.as_str().to_owned());
-                limits.overflow = known.into_iter().find(said);
+                limits.overflow = known.into_iter().find(|overflow| said(value, overflow.as_str()));
             }
             "dead-letter-exchange" => limits.dead_letter_exchange = Some(text(key, value)?),
             "federation-upstream" if link.is_none() => link = Some(Link::Upstream(text(key, value)?)),
@@ -94,12 +103,15 @@ pub(super) fn compile(definition: &Definition) -> Result<(Option<Mode>, Limits, 
         (None, Some(_)) => return Err(wrong("ha-params", "needs ha-mode")),
         (Some(mode), params) => Some(replicas(mode, params)?),
     };
-    let mode = (replicas.is_some() || leaders.is_some() || unclean_after.is_some()).then(|| {
+    let takeovers = unclean_after.is_some() || unclean_after_stop.is_some();
+    let manual = synchronization == Synchronization::Manual;
+    let mode = (replicas.is_some() || leaders.is_some() || takeovers || manual).then(|| {
         let (replicas, min_in_sync) = match replicas {
             Some(replicas) => (replicas, MinInSync::Count(1)),
             None => (Replicas::default(), MinInSync::default()),
         };
-        Mode::Mirror(Mirror { replicas, min_in_sync, leaders: leaders.unwrap_or_default(), unclean_after })
+        let leaders = leaders.unwrap_or_default();
+        Mode::Mirror(Mirror { replicas, min_in_sync, leaders, synchronization, unclean_after, unclean_after_stop })
     });
     Ok((mode, limits, link))
 }
@@ -116,6 +128,10 @@ fn replicas(mode: &Setting, params: Option<&Setting>) -> Result<Replicas, Policy
         ("nodes", _) => Err(wrong("ha-params", "must be a list of node names with ha-mode \"nodes\"")),
         _ => Err(wrong("ha-mode", "must be \"all\", \"exactly\" or \"nodes\"")),
     }
+}
+
+fn said(value: &Setting, text: &str) -> bool {
+    matches!(value, Setting::Text(value) if value == text)
 }
 
 fn one_of(key: &str, value: &Setting, known: &[&str]) -> Result<(), PolicyError> {

@@ -11,7 +11,9 @@ use super::definition::{self, Definition};
 use super::limits::{Limits, LimitsSource, Millis, Octets};
 use super::link::{Link, RemoteSource};
 use super::sites::{MultiActiveSource, Scope, Sites};
-use super::{ApplyTo, Clients, FailBack, Leaders, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas};
+use super::{
+    ApplyTo, Clients, FailBack, Leaders, MinInSync, Mirror, Mode, Policy, PrimaryBackup, Replicas, Synchronization,
+};
 
 /// One `[[policy]]` table, with the file's own key names.
 #[derive(Debug, Deserialize)]
@@ -93,6 +95,12 @@ pub struct MirrorSource {
     /// After how long.
     #[serde(default)]
     pub unclean_after: Option<Millis>,
+    /// `when-synced` or `always`; without it a planned stop is as any other end.
+    #[serde(default)]
+    pub promote_on_shutdown: Option<PromoteSource>,
+    /// `automatic` (default) or `manual`.
+    #[serde(default)]
+    pub synchronization: SynchronizationSource,
 }
 
 /// `primary-backup = { … }`.
@@ -116,6 +124,12 @@ pub struct PrimaryBackupSource {
     /// After how long.
     #[serde(default)]
     pub unclean_after: Option<Millis>,
+    /// `when-synced` or `always`; without it a planned stop is as any other end.
+    #[serde(default)]
+    pub promote_on_shutdown: Option<PromoteSource>,
+    /// `automatic` (default) or `manual`.
+    #[serde(default)]
+    pub synchronization: SynchronizationSource,
     /// `manual` (default) or `auto`.
     #[serde(default)]
     pub fail_back: FailBackSource,
@@ -164,6 +178,36 @@ pub enum FailBackSource {
     Manual,
     /// By itself.
     Auto,
+}
+
+/// `synchronization`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SynchronizationSource {
+    /// By itself.
+    #[default]
+    Automatic,
+    /// By an operator.
+    Manual,
+}
+
+impl From<SynchronizationSource> for Synchronization {
+    fn from(source: SynchronizationSource) -> Self {
+        match source {
+            SynchronizationSource::Automatic => Self::Automatic,
+            SynchronizationSource::Manual => Self::Manual,
+        }
+    }
+}
+
+/// `promote-on-shutdown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromoteSource {
+    /// Only a replica that has everything.
+    WhenSynced,
+    /// Any replica, at once.
+    Always,
 }
 
 /// `clients`.
@@ -343,6 +387,7 @@ fn mode(
         None => Ok(None),
         Some("mirror") => {
             let mirror = mirror.unwrap_or_default();
+            let unclean_after = unclean("mirror.unclean-after", mirror.unclean, mirror.unclean_after)?;
             let mirror = Mirror {
                 replicas: mirror.replicas.map_or_else(Replicas::default, |given| given.0),
                 min_in_sync: mirror.min_in_sync.map_or_else(MinInSync::default, |given| given.0),
@@ -351,7 +396,9 @@ fn mode(
                     Some(LeadersSource::ClientLocal) => Leaders::ClientLocal,
                     Some(LeadersSource::First) => Leaders::First,
                 },
-                unclean_after: unclean("mirror.unclean-after", mirror.unclean, mirror.unclean_after)?,
+                unclean_after,
+                unclean_after_stop: after_stop(mirror.promote_on_shutdown, unclean_after),
+                synchronization: mirror.synchronization.into(),
             };
             check(&mirror)?;
             Ok(Some(Mode::Mirror(mirror)))
@@ -361,6 +408,7 @@ fn mode(
                 return invalid("primary-backup", "is missing: it names the nodes, preferred primary first");
             };
             let max_lag = max_lag(given.replication, given.max_lag)?;
+            let unclean_after = unclean("primary-backup.unclean-after", given.unclean, given.unclean_after)?;
             let settings = PrimaryBackup {
                 nodes: given.nodes,
                 min_in_sync: given.min_in_sync.map_or(MinInSync::Count(1), |given| given.0),
@@ -373,8 +421,16 @@ fn mode(
                     ClientsSource::Any => Clients::Any,
                 },
                 max_lag,
-                unclean_after: unclean("primary-backup.unclean-after", given.unclean, given.unclean_after)?,
+                unclean_after,
+                unclean_after_stop: after_stop(given.promote_on_shutdown, unclean_after),
+                synchronization: given.synchronization.into(),
             };
+            if max_lag.is_some() && given.promote_on_shutdown == Some(PromoteSource::WhenSynced) {
+                return invalid(
+                    "primary-backup.promote-on-shutdown",
+                    "\"when-synced\" cannot hold with replication = \"async\": a backup that trails takes over",
+                );
+            }
             if max_lag.is_some() && settings.min_in_sync != MinInSync::Count(1) {
                 return invalid(
                     "primary-backup.min-in-sync",
@@ -415,6 +471,15 @@ fn unclean(key: &'static str, unclean: bool, after: Option<Millis>) -> Result<Op
         (true, after) => Ok(Some(after.map_or(UNCLEAN_AFTER, |after| after.0))),
         (false, None) => Ok(None),
         (false, Some(_)) => Err(PolicyError::Invalid { key, problem: "needs unclean = true".into() }),
+    }
+}
+
+/// After how long any replica may lead when the leader's node was stopped by plan.
+fn after_stop(promote: Option<PromoteSource>, unclean_after: Option<u64>) -> Option<u64> {
+    match promote {
+        Some(PromoteSource::Always) => Some(0),
+        Some(PromoteSource::WhenSynced) => None,
+        None => unclean_after,
     }
 }
 

@@ -229,6 +229,47 @@ fn rabbitmqs_keys_mean_a_mode_and_limits() {
     }
 }
 
+/// Said by name, or nothing is lost and nobody waits.
+#[test]
+fn rabbitmqs_keys_of_copies_and_takeovers_mean_what_they_say() {
+    use Toml::{Table, Text};
+    let plan = |entries: &[(&'static str, &'static str)]| {
+        let entries = [("ha-mode", "all")].iter().chain(entries).map(|(key, value)| (*key, Text(value))).collect();
+        let table = vec![("name", Text("p")), ("pattern", Text("")), ("definition", Table(entries))];
+        let plan = Policy::try_from(PolicySource::deserialize(Table(table)).unwrap()).unwrap().plan(true);
+        (plan.synchronization, plan.unclean_after.is_some(), plan.unclean_after_stop)
+    };
+    let automatic = Synchronization::Automatic;
+    assert_eq!(plan(&[]), (automatic, false, None));
+    assert_eq!(plan(&[("ha-sync-mode", "automatic")]).0, automatic);
+    assert_eq!(plan(&[("ha-sync-mode", "manual")]), (Synchronization::Manual, false, None));
+    assert_eq!(plan(&[("ha-promote-on-shutdown", "always")]), (automatic, false, Some(0)));
+    assert_eq!(plan(&[("ha-promote-on-failure", "always")]), (automatic, true, None));
+    let both = [("ha-promote-on-failure", "always"), ("ha-promote-on-shutdown", "always")];
+    assert_eq!(plan(&both), (automatic, true, Some(0)));
+}
+
+#[test]
+fn copies_and_takeovers_have_keys_in_both_modes() {
+    use Toml::{List, Table, Text};
+    let keys = || vec![("synchronization", Text("manual")), ("promote-on-shutdown", Text("always"))];
+    let mirrored = mirror(keys()).unwrap();
+    assert_eq!((mirrored.synchronization, mirrored.unclean_after_stop), (Synchronization::Manual, Some(0)));
+    let pair = |more: Vec<(&'static str, Toml)>| {
+        let mut settings = vec![("nodes", List(vec![Text("a"), Text("b")]))];
+        settings.extend(more);
+        read(vec![("mode", Text("primary-backup")), ("primary-backup", Table(settings))])
+    };
+    let plan = pair(keys()).unwrap().plan(true);
+    assert_eq!((plan.synchronization, plan.unclean_after_stop), (Synchronization::Manual, Some(0)));
+    for said in ["on `warren queues sync`", "any replica leads at once, and what it lacks is lost"] {
+        assert!(plan.explain().contains(said), "{}", plan.explain());
+    }
+    let never = vec![("replication", Text("async")), ("promote-on-shutdown", Text("when-synced"))];
+    assert!(pair(never).unwrap_err().contains("`primary-backup.promote-on-shutdown`: \"when-synced\" cannot hold"));
+    assert!(mirror(vec![("synchronization", Text("never"))]).unwrap_err().contains("unknown variant `never`"));
+}
+
 #[test]
 fn the_highest_priority_wins_then_the_first_name() {
     let policy = |name: &str, priority| Policy { name: name.into(), priority, ..read(vec![]).unwrap() };

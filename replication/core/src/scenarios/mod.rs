@@ -7,6 +7,7 @@ mod hollowing;
 pub(crate) mod leading;
 pub(crate) mod mirroring;
 mod publishing;
+mod synchronizing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 
 use crate::message::{Anew, Message, MirrorMessage, SettleReason};
 use crate::record::{self, Entry, Record, push_run};
+use crate::replica::MirrorState;
 use crate::step::{Action, Committed, Event, Origin, Proposal, Terms, Write};
 use crate::types::{
     Assignment, Boot, Clock, Epoch, Incarnation, Index, Moment, NodeId, Offset, Position, Process, QueueId, Session,

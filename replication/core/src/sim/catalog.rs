@@ -12,6 +12,9 @@ pub(crate) struct Catalog {
     pub(crate) history: Vec<Arc<Assignment>>,
     /// The last registered process of each node.
     pub(crate) registered: Vec<Process>,
+    /// Under manual synchronization: for whom an operator has said that they get a
+    /// copy (§5.3).
+    pub(crate) called: Option<BTreeSet<Member>>,
 }
 
 impl Catalog {
@@ -34,7 +37,7 @@ impl Catalog {
             min_in_sync,
             ..Assignment::default()
         };
-        Self { history: vec![Arc::new(first)], registered }
+        Self { history: vec![Arc::new(first)], registered, called: None }
     }
 
     pub(crate) fn now(&self) -> &Arc<Assignment> {
@@ -45,6 +48,11 @@ impl Catalog {
         let mut next = Assignment::clone(self.now());
         next.version = next.version.next();
         change(&mut next);
+        if let Some(called) = &mut self.called {
+            called.retain(|member| !next.isr.contains(member) && !next.trailing.contains(member));
+            let enough = next.isr.len() >= next.min_in_sync as usize;
+            next.manual = enough.then(|| called.clone());
+        }
         self.history.push(Arc::new(next));
     }
 
@@ -76,6 +84,22 @@ impl Catalog {
                 next.trailing = trailing;
             }
         });
+    }
+
+    /// New copies wait for an operator from now on.
+    pub(crate) fn manual(mut self) -> Self {
+        self.called = Some(BTreeSet::new());
+        let first = Assignment { manual: self.called.clone(), ..Assignment::clone(self.now()) };
+        Self { history: vec![Arc::new(first)], ..self }
+    }
+
+    /// An operator's word (§5.3): everybody gets a copy, or those who wait for one
+    /// wait.
+    pub(crate) fn synchronize(&mut self, on: bool) {
+        let all = self.registered.iter().map(|process| process.member());
+        let Some(called) = &mut self.called else { return };
+        *called = all.filter(|_| on).collect();
+        self.change(|_| {});
     }
 
     /// A boot, maybe with a new disk (§1): a lost disk is in sync nowhere.

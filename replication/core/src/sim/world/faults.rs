@@ -15,6 +15,10 @@ impl World {
         let count = self.nodes.len() as u64;
         let node = self.rng.below(count) as usize;
         let other = self.rng.below(count) as usize;
+        if self.catalog.called.is_some() && self.rng.permille(100) {
+            let on = self.rng.permille(700);
+            self.catalog.synchronize(on);
+        }
         match self.rng.below(12) {
             0 | 1 => self.crash(node),
             2..=4 => {
@@ -99,6 +103,8 @@ impl World {
     pub(super) fn heal(&mut self) -> Verdict {
         self.faults = false;
         self.blocked.clear();
+        // With every disk that there is.
+        self.later(400, 600, What::Synchronize);
         for node in 0..self.nodes.len() {
             self.nodes[node].cut_from_catalog = false;
             self.nodes[node].stalled = false;
