@@ -29,10 +29,15 @@ pub(crate) struct Bound {
     pub(crate) minimum: u8,
     /// Entries after which a checkpoint is taken, 0 = none.
     pub(crate) checkpoint: u8,
+    /// Messages by which mirrors may trail, 0 = none does (§4.2): one that trails
+    /// may then lead.
+    pub(crate) lag: u8,
+    /// Replicas.
+    pub(crate) nodes: u8,
 }
 
 impl Bound {
-    fn fields(&mut self) -> [(&'static str, &mut u8); 10] {
+    fn fields(&mut self) -> [(&'static str, &mut u8); 12] {
         [
             ("messages", &mut self.messages),
             ("settles", &mut self.settles),
@@ -44,6 +49,8 @@ impl Bound {
             ("ticks", &mut self.ticks),
             ("minimum", &mut self.minimum),
             ("checkpoint", &mut self.checkpoint),
+            ("lag", &mut self.lag),
+            ("nodes", &mut self.nodes),
         ]
     }
 }
@@ -61,6 +68,8 @@ impl Default for Bound {
             ticks: 0,
             minimum: 2,
             checkpoint: 0,
+            lag: 0,
+            nodes: 3,
         }
     }
 }
@@ -86,7 +95,7 @@ impl fmt::Display for Bound {
         let parts: Vec<_> = shown
             .fields()
             .into_iter()
-            .filter(|(_, value)| **value > 0)
+            .filter(|(name, value)| **value > 0 && (*name != "nodes" || **value != 3))
             .map(|(name, v)| format!("{name}={v}"))
             .collect();
         f.write_str(&parts.join(","))

@@ -60,6 +60,9 @@ impl Model for Protocol {
             Property::always("what a replica has applied is what was committed", |_, state: &State| {
                 state.promise() != Some(Promise::Applied)
             }),
+            Property::always("a takeover costs no more than max-lag allows, and was reported", |_, state: &State| {
+                state.promise() != Some(Promise::Bounded)
+            }),
             Property::always("no replica finds a promise broken", |_, state: &State| {
                 state.promise() != Some(Promise::Broken)
             }),
@@ -104,17 +107,24 @@ fn holds(bound: &Bound) {
 }
 
 /// Every ordinary run: what fits into half a minute.
-const SMALL: [&str; 5] = [
+const SMALL: [&str; 6] = [
     "messages=2,crashes=1,overtakes=1,doubles=1",
     "messages=1,elections=1",
     "messages=1,elections=1,minimum=1",
     "messages=1,crashes=1,ticks=1,minimum=1",
     "messages=1,crashes=1,disks=1,minimum=1",
+    // A primary and a backup that trails.
+    "messages=2,elections=2,minimum=1,lag=1,nodes=2",
 ];
 
 /// `make model`.
-const LARGE: [&str; 3] =
-    ["messages=1,elections=1,overtakes=1", "messages=2,elections=1", "messages=1,elections=1,crashes=1"];
+const LARGE: [&str; 5] = [
+    "messages=1,elections=1,overtakes=1",
+    "messages=2,elections=1",
+    "messages=1,elections=1,crashes=1",
+    "messages=2,elections=1,crashes=1,minimum=1,lag=1,nodes=2",
+    "messages=1,elections=1,minimum=1,lag=1",
+];
 
 #[test]
 fn promises_hold_in_every_interleaving() {
@@ -126,4 +136,15 @@ fn promises_hold_in_every_interleaving() {
     for bound in bounds {
         holds(&bound.parse().unwrap());
     }
+}
+
+/// Rules of plans that may lose something, broken: the oracle is not blind.
+#[test]
+fn a_takeover_that_costs_too_much_is_noticed() {
+    let bound: Bound = "messages=2,elections=1,minimum=1,lag=1,nodes=2".parse().unwrap();
+    for mutation in [Mutation::IgnoreLag, Mutation::NoGap] {
+        let verdict = check(&bound, Some(mutation));
+        assert!(verdict.violation.is_some(), "{mutation:?} was not noticed in {} states", verdict.unique);
+    }
+    assert!(check(&bound, None).violation.is_none());
 }

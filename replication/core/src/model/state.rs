@@ -20,9 +20,9 @@ use crate::replica::Replica;
 use crate::settings::Settings;
 use crate::sim::catalog::Catalog;
 use crate::sim::disk::Disk;
-use crate::sim::oracle::Oracle;
+use crate::sim::oracle::{Allowed, Oracle};
 use crate::step::Event;
-use crate::types::{Assignment, Clock, Epoch, Incarnation, Member, Moment, Process, QueueId};
+use crate::types::{Assignment, Clock, Epoch, Incarnation, Lag, LogEnd, Member, Moment, Process, QueueId};
 
 pub(super) const QUEUE: QueueId = QueueId(7);
 
@@ -103,13 +103,15 @@ pub(crate) enum Word {
     Mirror { to: Process, from: Process, message: MirrorMessage },
     /// To the catalog.
     Wish { by: Process, from: Arc<Assignment>, isr: BTreeSet<Member>, trailing: BTreeSet<Member> },
+    /// What a replica would lead with (§6.3).
+    Offer { by: Process, to: Arc<Assignment>, end: LogEnd },
 }
 
 impl Word {
     pub(super) fn link(&self) -> Link {
         match self {
             Self::Mirror { to, from, .. } => (*from, Some(*to)),
-            Self::Wish { by, .. } => (*by, None),
+            Self::Wish { by, .. } | Self::Offer { by, .. } => (*by, None),
         }
     }
 }
@@ -125,6 +127,8 @@ pub(super) enum Promise {
     Committed,
     /// 3: a replica has applied what was not committed.
     Applied,
+    /// §6.3: a takeover cost more than the plan allows, or than was reported.
+    Bounded,
     /// A replica says so itself.
     Broken,
 }
@@ -155,6 +159,8 @@ pub(crate) struct State {
     /// How much of the catalog's history each node has applied.
     pub(super) applied: Vec<usize>,
     pub(super) oracle: Shared<Oracle>,
+    /// By epoch: what an unclean leader was elected with, until one leads.
+    pub(super) unclean: BTreeMap<Epoch, Allowed>,
     pub(super) spent: Spent,
     pub(super) violation: Option<Arc<(Promise, String)>>,
 }
@@ -164,6 +170,7 @@ impl Hash for State {
         self.nodes.hash(hasher);
         self.words.hash(hasher);
         self.oracle.hash(hasher);
+        self.unclean.hash(hasher);
         self.spent.hash(hasher);
         self.catalog.registered.hash(hasher);
         // What everybody has applied is past.
@@ -206,31 +213,44 @@ pub(super) fn settings(bound: &Bound) -> Settings {
 }
 
 impl State {
-    /// Three replicas in sync, at rest, with node 0 leading epoch 1.
+    /// All replicas in sync, at rest, with node 0 leading epoch 1; or trailing it.
     pub(super) fn settled(bound: &Bound) -> Self {
-        let catalog = Catalog::new(3, bound.minimum.into());
+        let catalog = match bound.lag {
+            0 => Catalog::new(bound.nodes.into(), bound.minimum.into()),
+            messages => {
+                let max_lag = Lag { messages: messages.into(), bytes: u64::MAX, micros: u64::MAX };
+                Catalog::new(bound.nodes.into(), 1).losing(Some(max_lag), false)
+            }
+        };
         let nodes = catalog.registered.iter().map(|process| {
             let replica = Replica::new(*process, Recovery::empty(QUEUE), settings(bound));
             Shared::new(Node { process: *process, replica: Some(replica), disk: Disk::default() })
         });
+        let count = usize::from(bound.nodes);
         let mut state = Self {
             nodes: nodes.collect(),
             words: BTreeMap::new(),
             slow_disks: false,
-            applied: vec![0; 3],
+            applied: vec![0; count],
             catalog: Shared::new(catalog),
             oracle: Shared::new(Oracle::default()),
+            unclean: BTreeMap::new(),
             spent: Spent::default(),
             violation: None,
         };
-        for node in 0..3 {
+        for node in 0..count {
             state.apply_catalog(node);
         }
         state.sync(0);
         for _ in 0..4 {
             while let Some(link) = state.words.keys().next().copied() {
                 state.deliver(&link, 0, true);
-                (0..3).for_each(|node| state.sync(node));
+                (0..count).for_each(|node| state.sync(node));
+            }
+            for node in 0..count {
+                while state.applied[node] < state.catalog.history.len() {
+                    state.apply_catalog(node);
+                }
             }
             state.step(0, NOW, Event::Tick);
         }
@@ -261,6 +281,10 @@ impl State {
     /// Promise 1, as strongly as it can be said: whoever the catalog might have
     /// lead has everything committed, on the platter, whether it runs or not.
     pub(super) fn check_members(&mut self) {
+        if !self.unclean.is_empty() {
+            // What the one lacks that is to lead is gone once it does.
+            return;
+        }
         let now = self.catalog.now();
         let members = now.isr.iter().chain(&now.eligible);
         let poor = members.copied().find(|member| {

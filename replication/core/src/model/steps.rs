@@ -9,9 +9,10 @@ use crate::message::{Message, MirrorMessage, SettleReason};
 use crate::replica::Replica;
 use crate::sim::catalog::Catalog;
 use crate::sim::disk::Disk;
+use crate::sim::oracle::Allowed;
 use crate::sim::publisher::body;
 use crate::step::{Action, Event, Proposal};
-use crate::types::{Boot, Clock, Epoch, Incarnation, NodeId, Offset, Process, Session};
+use crate::types::{Boot, Clock, Epoch, Incarnation, LogEnd, NodeId, Offset, Process, Session};
 
 /// One thing that happens. That a word is lost needs no step: it never arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) enum Step {
     Tick(usize),
     /// The catalog elects; these are held for alive.
     Elect { live: Vec<usize> },
+    /// Nobody is left that has everything: of these the longest log leads (§6.3).
+    ElectUnclean { live: Vec<usize> },
     /// The process ends.
     Crash { node: usize, loss: Loss },
     /// A new process.
@@ -58,6 +61,7 @@ impl fmt::Display for Step {
             Self::Settle { node, offset } => write!(f, "consumer to {node}: settles offset {offset}"),
             Self::Tick(node) => write!(f, "time passes at {node}"),
             Self::Elect { live } => write!(f, "the catalog elects, {live:?} are held for alive"),
+            Self::ElectUnclean { live } => write!(f, "the catalog elects the longest log of {live:?}"),
             Self::Crash { node, loss: Loss::Nothing } => write!(f, "{node}'s process ends"),
             Self::Crash { node, loss: Loss::Unsynced(survive) } => {
                 write!(f, "{node} loses power, {survive} unsynced writes survive")
@@ -117,6 +121,35 @@ impl State {
         if self.spent.elected < bound.elections {
             self.elections(steps);
         }
+        if bound.lag > 0 && self.catalog.now().leader.is_none() {
+            self.unclean_elections(steps);
+        }
+    }
+
+    /// Whatever set of replicas may be held for alive.
+    fn believed(&self) -> impl Iterator<Item = Vec<usize>> {
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|nth| self.nodes[*nth].replica.is_some()).collect();
+        (0_usize..1 << running.len()).map(move |mask| {
+            running.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, nth)| *nth).collect()
+        })
+    }
+
+    fn unclean_elections(&self, steps: &mut Vec<Step>) {
+        let mut seen = Vec::new();
+        for live in self.believed() {
+            let outcome = self.elected_unclean(&live).map(|(catalog, _)| Arc::clone(catalog.now()));
+            if let Some(outcome) = outcome.filter(|outcome| !seen.contains(outcome)) {
+                seen.push(outcome);
+                steps.push(Step::ElectUnclean { live });
+            }
+        }
+    }
+
+    fn elected_unclean(&self, live: &[usize]) -> Option<(Catalog, LogEnd)> {
+        let seen = live.iter().map(|nth| self.nodes[*nth].process).collect();
+        let mut catalog = Catalog::clone(&self.catalog);
+        let end = catalog.elect_unclean(&seen)?;
+        Some((catalog, end))
     }
 
     fn steps_of_leader(&self, nth: usize, replica: &Replica, bound: &Bound, steps: &mut Vec<Step>) {
@@ -142,12 +175,9 @@ impl State {
 
     /// Of what the controller may believe, only what makes a difference.
     fn elections(&self, steps: &mut Vec<Step>) {
-        let running: Vec<usize> = (0..self.nodes.len()).filter(|nth| self.nodes[*nth].replica.is_some()).collect();
         let mut seen = Vec::new();
         let now = self.catalog.now();
-        for mask in 0_usize..1 << running.len() {
-            let live: Vec<usize> =
-                running.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, nth)| *nth).collect();
+        for live in self.believed() {
             let outcome = self.elected(&live);
             if outcome.now() != now && !seen.iter().any(|other: &Catalog| other.now() == outcome.now()) {
                 seen.push(outcome);
@@ -187,6 +217,12 @@ impl State {
             Step::Elect { live } => {
                 next.spent.elected += 1;
                 next.catalog = Shared::new(self.elected(live));
+            }
+            Step::ElectUnclean { live } => {
+                let (catalog, end) = self.elected_unclean(live)?;
+                let allowed = Allowed { max_lag: catalog.now().max_lag, kept: end.kept };
+                next.unclean.insert(catalog.now().epoch, allowed);
+                next.catalog = Shared::new(catalog);
             }
             Step::Crash { node, loss } => next.crash(*node, *loss),
             Step::Start(node) => next.start(*node, bound),
@@ -240,6 +276,7 @@ impl State {
         });
         self.nodes[nth] = node.clone();
         let process = node.process;
+        let epoch = node.replica.as_ref().map_or(Epoch(0), Replica::known_epoch);
         for action in later {
             match action {
                 Action::Send { to, message } => {
@@ -249,11 +286,16 @@ impl State {
                 Action::ProposeIsr { from, isr, trailing } => {
                     self.send(Word::Wish { by: process, from, isr, trailing });
                 }
-                // Plans that may lose something are not modelled.
-                Action::Offer { .. } => {}
+                Action::Offer { to, end } => self.send(Word::Offer { by: process, to, end }),
                 Action::Leading => {
                     if let Some(replica) = &node.replica {
                         let mut oracle = self.oracle.clone();
+                        // Whom the catalog elected may have ended before it led.
+                        let later = self.unclean.split_off(&replica.known_epoch().next());
+                        if let Some((elected, allowed)) = std::mem::replace(&mut self.unclean, later).pop_last() {
+                            let cost = oracle.change(|oracle| oracle.on_unclean(elected, replica, allowed));
+                            self.judge(Promise::Bounded, cost.map(|_| ()));
+                        }
                         let verdict = oracle.change(|oracle| oracle.on_leading(process, replica));
                         self.oracle = oracle;
                         self.judge(Promise::Leader, verdict);
@@ -262,7 +304,7 @@ impl State {
                 Action::Committed(told) => {
                     let stored = node.disk.read(told.index, 1).pop();
                     let mut oracle = self.oracle.clone();
-                    let verdict = oracle.change(|oracle| oracle.on_committed(Epoch(0), &told, stored));
+                    let verdict = oracle.change(|oracle| oracle.on_committed(epoch, &told, stored));
                     self.oracle = oracle;
                     self.judge(Promise::Committed, verdict);
                 }
@@ -310,6 +352,7 @@ impl State {
             Word::Wish { by, from, isr, trailing } => {
                 self.catalog.change(|catalog| catalog.propose(*by, from, (isr.clone(), trailing.clone())));
             }
+            Word::Offer { by, to, end } => self.catalog.change(|catalog| catalog.offer(*by, to, *end)),
         }
     }
 
@@ -416,5 +459,6 @@ fn describe(word: &Word) -> String {
             let isr: Vec<u64> = isr.iter().map(|member| member.node.0).collect();
             format!("{} to the catalog: in sync {isr:?} instead of {}/{}", by.node, from.epoch, from.version)
         }
+        Word::Offer { by, end, .. } => format!("{} to the catalog: it would lead with {end:?}", by.node),
     }
 }

@@ -48,16 +48,23 @@ fn gives(entry: &Bytes, offset: Offset) -> bool {
 struct Fork {
     /// Of the unclean leader.
     epoch: Epoch,
-    /// The last entry that it has.
+    /// The last entry that it has of what was committed.
     kept: Index,
+    /// What else it has and took over, dense behind that.
+    inherited: Vec<Position>,
+    /// How much of that an earlier leader has committed after it took over.
+    early: usize,
     allowed: Allowed,
-    /// Committed by earlier leaders behind that, some maybe not yet when it took
+    /// Committed by earlier leaders behind all that, some maybe not yet when it took
     /// over: dense.
     lost: Vec<Bytes>,
 }
 
 impl Fork {
     fn holds(&self, position: Position) -> bool {
+        if self.inherited.iter().take(self.early).any(|inherited| *inherited == position) {
+            return true;
+        }
         let nth = position.index.0.checked_sub(self.kept.0 + 1);
         let entry = nth.and_then(|nth| self.lost.get(nth as usize));
         entry.is_some_and(|entry| record::position(entry).ok() == Some(position))
@@ -99,7 +106,9 @@ impl Oracle {
             kept = kept.before();
         }
         let lost = self.log.split_off(kept.0 as usize);
-        let fork = Fork { epoch, kept, allowed, lost };
+        let inherited = std::iter::successors(Some(kept.next()), |index| Some(index.next()));
+        let inherited = inherited.map_while(|index| replica.position_at(index)).collect();
+        let fork = Fork { epoch, kept, inherited, early: 0, allowed, lost };
         let cost = self.cost(&fork)?;
         let kept = std::mem::take(&mut self.log);
         let Self { leaders, confirmed, gone, ever, appended, mut forks, .. } = std::mem::take(self);
@@ -158,13 +167,23 @@ impl Oracle {
     fn on_left_behind(&mut self, nth: usize, index: Index, bytes: Bytes) -> Result<(), String> {
         let Some(mut fork) = self.forks.get(nth).cloned() else { return Ok(()) };
         let Some(at) = index.0.checked_sub(fork.kept.0 + 1) else { return Ok(()) };
+        let entry = Entry::decode(&bytes).map_err(|error| error.to_string())?;
+        let taken_over = fork.inherited.get(at as usize) == Some(&entry.position) && fork.lost.is_empty();
+        if taken_over {
+            // The next leader has it, and will commit it, too.
+            fork.early = fork.early.max(at as usize + 1);
+        } else if fork.lost.is_empty() && fork.early > 0 {
+            fork.kept = Index(fork.kept.0 + fork.early as u64);
+            fork.inherited.drain(..fork.early);
+            fork.early = 0;
+        }
+        let at = index.0 - (fork.kept.0 + 1);
         match fork.lost.get(at as usize) {
             Some(known) if record::is_same(known, &bytes) => return Ok(()),
             Some(_) => return Err(format!("index {index} was committed twice, differently, and lost")),
-            None if at as usize == fork.lost.len() => {}
+            None if taken_over || at as usize == fork.lost.len() => {}
             None => return Err(format!("index {index} is committed far behind what was kept, {}", fork.kept)),
         }
-        let entry = Entry::decode(&bytes).map_err(|error| error.to_string())?;
         for record in &entry.records {
             if let Record::Publish { session, runs, .. } = record {
                 let sequences = runs.iter().flat_map(|&(first, last)| first..=last);
@@ -174,8 +193,10 @@ impl Oracle {
                 self.gone.extend(ranges.iter().flat_map(|(first, last)| *first..=*last));
             }
         }
-        fork.lost.push(bytes);
-        self.cost(&fork)?;
+        if !taken_over {
+            fork.lost.push(bytes);
+            self.cost(&fork)?;
+        }
         self.forks[nth] = fork;
         Ok(())
     }
@@ -298,8 +319,9 @@ impl Oracle {
         revived.map_or(Ok(()), |(offset, _)| Err(format!("entry {index} returns {offset}, which is settled")))
     }
 
+    /// Whether it was committed once, also if an unclean election left it behind.
     pub(crate) fn has_committed(&self, session: Session, sequence: u64) -> bool {
-        self.committed.contains_key(&(session, sequence))
+        self.ever.contains(&(session, sequence))
     }
 
     /// Promise 1: confirmed means committed, for all time.
