@@ -47,6 +47,7 @@ clients)
     ;;
 drills)
     need ip iproute2
+    need nft nftables
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
     ;;
 rabbitmq)

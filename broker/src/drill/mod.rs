@@ -53,6 +53,8 @@ pub enum Fault {
     Heal,
     /// Delays its packets by so much and loses so many of a hundred.
     Slow(String, Duration, u32),
+    /// Loses so many of a hundred of its packets.
+    Lose(String, u32),
     /// Gives what it leads to others; done when it leads nothing that they could.
     Drain(String),
     /// It may lead again.

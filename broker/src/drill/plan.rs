@@ -138,6 +138,8 @@ pub enum Step {
         #[serde(default)]
         loss_percent: u32,
     },
+    /// Loses packets of these.
+    Lose { nodes: Who, percent: u32 },
     /// Gives what they lead to others, and nothing new to them.
     Drain { nodes: Who },
     /// They may lead again.
@@ -157,7 +159,7 @@ pub enum Step {
 }
 
 /// The catalogue.
-const CATALOGUE: [&str; 21] = [
+const CATALOGUE: [&str; 22] = [
     include_str!("../../../deploy/drills/kill-leader.toml"),
     include_str!("../../../deploy/drills/kill-mirror.toml"),
     include_str!("../../../deploy/drills/kill-raft-leader.toml"),
@@ -176,6 +178,7 @@ const CATALOGUE: [&str; 21] = [
     include_str!("../../../deploy/drills/partition-one-way.toml"),
     include_str!("../../../deploy/drills/partition-partial.toml"),
     include_str!("../../../deploy/drills/partition-flapping.toml"),
+    include_str!("../../../deploy/drills/lossy-network.toml"),
     include_str!("../../../deploy/drills/slow-network.toml"),
     include_str!("../../../deploy/drills/slow-mirror.toml"),
     include_str!("../../../deploy/drills/clock-jump.toml"),
@@ -280,6 +283,7 @@ impl Step {
             | Self::Free { .. }
             | Self::Heal {}
             | Self::Slow { .. }
+            | Self::Lose { .. }
             | Self::Jump { .. }
             | Self::Publish { .. }
             | Self::Wait { .. }
@@ -316,6 +320,7 @@ impl Step {
             Self::Slow { nodes, delay, loss_percent } => {
                 format!("delay packets of {} by {}, lose {loss_percent} %", names(nodes), time(delay))
             }
+            Self::Lose { nodes, percent } => format!("lose {percent} % of the packets of {}", names(nodes)),
             Self::Jump { nodes, seconds } => format!("set the clock of {} to {seconds:+} s", names(nodes)),
             Self::Drain { nodes } => format!("drain {}", names(nodes)),
             Self::Undrain { nodes } => format!("undrain {}", names(nodes)),

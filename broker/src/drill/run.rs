@@ -183,6 +183,7 @@ impl<C: Cluster> Course<'_, C> {
             Step::Slow { nodes, delay, loss_percent } => {
                 self.each(*nodes, |node| Fault::Slow(node, delay.get(), *loss_percent))
             }
+            Step::Lose { nodes, percent } => self.each(*nodes, |node| Fault::Lose(node, *percent)),
             Step::Cut { from, to, one_way } => self.cut(*from, *to, *one_way),
             Step::Heal {} => self.fault(&Fault::Heal),
             Step::Flap { from, to, times, every } => {

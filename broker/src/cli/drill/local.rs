@@ -57,7 +57,9 @@ impl Local {
             return Err("networks and disks can be made by root only".to_owned());
         }
         if plan.network {
-            Network::able(plan.step.iter().any(|step| matches!(step, Step::Slow { .. })))?;
+            let slow = plan.step.iter().any(|step| matches!(step, Step::Slow { .. }));
+            let lossy = plan.step.iter().any(|step| matches!(step, Step::Lose { .. }));
+            Network::able(slow, lossy)?;
         }
         Ok(())
     }
@@ -271,6 +273,10 @@ impl Cluster for Local {
             Fault::Slow(node, delay, loss) => {
                 let node = self.place(node)?;
                 self.network()?.slow(node, *delay, *loss)
+            }
+            Fault::Lose(node, percent) => {
+                let node = self.place(node)?;
+                self.network()?.lose(node, *percent)
             }
             Fault::Drain(node) => self.drain(node),
             Fault::Undrain(node) => {

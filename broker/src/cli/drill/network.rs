@@ -27,6 +27,7 @@ pub(super) struct Network {
     addresses: Vec<IpAddr>,
     cut: Vec<(usize, usize)>,
     slow: Vec<usize>,
+    lossy: Vec<usize>,
 }
 
 impl Network {
@@ -34,14 +35,16 @@ impl Network {
     ///
     /// # Errors
     /// Why not, as a sentence.
-    pub(super) fn able(slow: bool) -> Result<(), String> {
+    pub(super) fn able(slow: bool, lossy: bool) -> Result<(), String> {
         let probe = Self::new(0);
         let name = format!("{}p", probe.name);
         run("ip", &["netns", "add", &name]).map_err(|error| format!("no network namespaces: {error}"))?;
         let netem = ["netns", "exec", &name, "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"];
-        let able = if slow { run("ip", &netem) } else { Ok(()) };
+        let delayed = if slow { run("ip", &netem) } else { Ok(()) };
+        let lost = if lossy { drop_packets(&name, 1) } else { Ok(()) };
         run("ip", &["netns", "del", &name])?;
-        able.map_err(|error| format!("packets cannot be delayed: {error}"))
+        delayed.map_err(|error| format!("packets cannot be delayed: {error}"))?;
+        lost.map_err(|error| format!("packets cannot be lost: {error}"))
     }
 
     fn new(nodes: usize) -> Self {
@@ -52,7 +55,13 @@ impl Network {
             IpAddr::V4(Ipv4Addr::new(10, 213, third, last))
         });
         // A device's name has 15 letters at most.
-        Self { name: format!("wd{number:04x}"), addresses: addresses.collect(), cut: Vec::new(), slow: Vec::new() }
+        Self {
+            name: format!("wd{number:04x}"),
+            addresses: addresses.collect(),
+            cut: Vec::new(),
+            slow: Vec::new(),
+            lossy: Vec::new(),
+        }
     }
 
     /// Makes a network for so many nodes.
@@ -137,6 +146,13 @@ impl Network {
         Ok(())
     }
 
+    /// Loses so many of a hundred of the packets that a node sends.
+    pub(super) fn lose(&mut self, node: usize, percent: u32) -> Result<(), String> {
+        drop_packets(&self.space(node), percent)?;
+        self.lossy.push(node);
+        Ok(())
+    }
+
     /// As it was.
     pub(super) fn heal(&mut self) -> Result<(), String> {
         for (from, to) in std::mem::take(&mut self.cut) {
@@ -145,6 +161,9 @@ impl Network {
         }
         for node in std::mem::take(&mut self.slow) {
             run("tc", &["-n", &self.space(node), "qdisc", "del", "dev", "eth0", "root"])?;
+        }
+        for node in std::mem::take(&mut self.lossy) {
+            run("ip", &["netns", "exec", &self.space(node), "nft", "flush", "ruleset"])?;
         }
         Ok(())
     }
@@ -161,6 +180,14 @@ impl Drop for Network {
             let _ = run("ip", &["link", "del", &self.bridge()]);
         }
     }
+}
+
+/// By nftables, in a namespace that has no other rules: netem is not in every kernel.
+fn drop_packets(space: &str, percent: u32) -> Result<(), String> {
+    let table = "add table ip drill";
+    let chain = "add chain ip drill out { type filter hook output priority 0; }";
+    let rule = format!("add rule ip drill out numgen random mod 100 < {percent} drop");
+    run("ip", &["netns", "exec", space, "nft", &format!("{table}; {chain}; {rule}")])
 }
 
 /// Lets a node's configuration listen on its own address.
