@@ -36,7 +36,7 @@ fn fed(actions: &[Action], node: u64) -> usize {
             *to == NodeId(node) && !entries.is_empty()
         }
         Action::Send { to, message: MirrorMessage::Install { .. } } => *to == NodeId(node),
-        Action::Read { mirror, .. } => *mirror == NodeId(node),
+        Action::Read { reader, .. } => *reader == NodeId(node),
         _ => false,
     });
     sent.count()
