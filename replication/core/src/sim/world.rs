@@ -6,7 +6,7 @@
 mod clients;
 mod faults;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,6 +25,8 @@ use crate::step::{Action, Event, Proposal, Write};
 use crate::types::{Assignment, Clock, Epoch, Index, Lag, LogEnd, Member, Moment, NodeId, Offset, Process, Session};
 
 const MILLI: u64 = 1_000;
+/// Reports to a node that are kept to be heard again.
+const REPORTS: usize = 20;
 
 /// Bounds so small that everything happens within seconds.
 fn settings() -> Settings {
@@ -162,6 +164,9 @@ pub(super) struct World {
     whim: u64,
     /// How often a word comes a second time, and how much later at most (ms).
     echo: (u64, u64),
+    /// In a restless world: what mirrors reported lately, by whom they told it,
+    /// to be heard again when that one leads again.
+    reports: Vec<VecDeque<(Process, MirrorMessage)>>,
     pub(super) tally: Tally,
     trace: bool,
 }
@@ -211,6 +216,7 @@ impl World {
             loss: rng.below(80),
             crash: rng.below(4),
             whim: if restless { rng.between(100, 700) } else { 20 },
+            reports: if restless { vec![VecDeque::new(); count as usize] } else { Vec::new() },
             echo: if restless { (rng.between(50, 400), rng.between(600, 3_000)) } else { (20, 600) },
             tally: Tally::default(),
             trace,
@@ -413,6 +419,7 @@ impl World {
                 Action::Leading => {
                     self.tally.epochs += 1;
                     self.log(|| format!("{node} leads epoch {epoch}"));
+                    self.hear_again(node);
                     if let Some(replica) = &self.nodes[node].replica {
                         // Whom the catalog elected may have ended before it led.
                         let later = self.unclean.split_off(&epoch.next());
@@ -480,6 +487,10 @@ impl World {
             _ => {}
         }
         let process = self.nodes[from].process;
+        if let (MirrorMessage::Durable { .. }, Some(reports)) = (&message, self.reports.get_mut(target)) {
+            reports.truncate(REPORTS - 1);
+            reports.push_front((process, message.clone()));
+        }
         let (often, latest) = self.echo;
         if self.faults && self.rng.permille(often) {
             let late = What::Deliver { to: target, from: process, message: message.clone() };

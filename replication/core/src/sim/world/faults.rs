@@ -100,6 +100,17 @@ impl World {
         self.apply_catalog(node)
     }
 
+    /// A network may hold words back for as long as it likes: those of an earlier
+    /// reign come in the next one.
+    pub(super) fn hear_again(&mut self, node: usize) {
+        let Some(reports) = self.reports.get(node).filter(|_| self.faults).cloned() else { return };
+        for (from, message) in reports {
+            if self.rng.permille(500) {
+                self.later(1, 100, What::Deliver { to: node, from, message });
+            }
+        }
+    }
+
     pub(super) fn heal(&mut self) -> Verdict {
         self.faults = false;
         self.blocked.clear();
