@@ -154,6 +154,12 @@ impl Node {
 
     /// A consumer of the other node, which has just come within reach.
     fn peer_consumes(&mut self) {
+        self.turn([Input::Live([ME, PEER].into()), Input::LinkUp(PEER)]);
+        self.peer_claims(1);
+        assert_eq!(self.status().consumers, 1);
+    }
+
+    fn peer_claims(&mut self, epoch: u64) {
         let key = ConsumerKey { process: PEER, ..key(1) };
         let spec = ConsumerSpec {
             key,
@@ -166,12 +172,8 @@ impl Node {
             site: None,
         };
         let claim = ToLeader::Claim { node: PEER.node, consumers: vec![spec], held: Vec::new() };
-        self.turn([
-            Input::Live([ME, PEER].into()),
-            Input::LinkUp(PEER),
-            Input::Peer { from: PEER, words: vec![(QUEUE, QueueWord::ToLeader(Epoch(1), claim))] },
-        ]);
-        assert_eq!(self.status().consumers, 1);
+        let words = vec![(QUEUE, QueueWord::ToLeader(Epoch(epoch), claim))];
+        self.turn([Input::Peer { from: PEER, words }]);
     }
 
     fn peer_vanishes(&mut self) {
@@ -376,6 +378,24 @@ fn a_consumer_that_comes_back_in_time_keeps_its_queue() {
     node.peer_consumes();
     node.wait(2 * Settings::default().lease_wait());
     assert_eq!(node.wishes, []);
+}
+
+/// §6.8: it says who holds what, but whoever claimed over a link that broke will
+/// claim again, and would not know of what was handed to it before that.
+#[test]
+fn nothing_is_delivered_on_a_claim_that_waited_while_its_link_broke() {
+    let mut node = Node::new();
+    node.publish(&[b"a"]);
+    node.turn([reign(2), Input::Live([ME, PEER].into()), Input::LinkUp(PEER)]);
+    node.peer_claims(2);
+    node.turn([Input::LinkDown(PEER.node), Input::LinkUp(PEER)]);
+    // Now only what it took over is committed.
+    node.sync();
+    node.wait(2 * Settings::default().reattach_grace);
+    assert_eq!((node.status().ready, node.status().unacked), (1, 0));
+    node.peer_claims(2);
+    node.sync();
+    assert_eq!((node.status().ready, node.status().unacked), (0, 1));
 }
 
 #[test]

@@ -19,7 +19,7 @@ mod ruling;
 mod supply;
 mod words;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -78,6 +78,8 @@ pub(crate) struct Leader {
     /// Words that have to wait (§6.4). As many as the entry nodes have unacked
     /// messages and unanswered questions: each keeps what it said, and says it once.
     waiting: VecDeque<(Process, ToLeader)>,
+    /// Nodes whose claim waits, and came over a link that has broken since.
+    claimed_before: BTreeSet<NodeId>,
     /// Who else wants to hear that an offset is settled, beside its holder.
     askers: FxHashMap<u64, Vec<Process>>,
     questions: Questions,
@@ -123,6 +125,7 @@ impl Leader {
             outboxes: Outboxes::default(),
             held_back: Vec::new(),
             waiting: VecDeque::new(),
+            claimed_before: BTreeSet::new(),
             askers: FxHashMap::default(),
             questions: Questions::default(),
             departed: Departed::default(),
@@ -188,8 +191,11 @@ impl Leader {
     pub(crate) fn link_down(&mut self, node: NodeId) {
         // An answer over the next link would cross with the question asked again.
         self.questions.forget(|process| process.node == node);
-        // A claim goes on saying who holds what.
+        // A claim goes on saying who holds what, and no more than that.
         self.waiting.retain(|(from, word)| from.node != node || matches!(word, ToLeader::Claim { .. }));
+        if self.waiting.iter().any(|(from, _)| from.node == node) {
+            self.claimed_before.insert(node);
+        }
         self.held_back.retain(|(to, _)| *to != node);
         self.suspend(node);
     }

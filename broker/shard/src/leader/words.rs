@@ -44,6 +44,7 @@ impl Leader {
             ToLeader::Claim { .. } => {
                 // It says everything that still counts; what is unanswered follows.
                 self.waiting.retain(|(process, _)| *process != from);
+                self.claimed_before.remove(&from.node);
                 self.waiting.push_back((from, word));
                 self.work_off(log, world);
             }
@@ -74,7 +75,7 @@ impl Leader {
             let Some((from, word)) = self.waiting.pop_front() else { return };
             if self.may(&word, world) {
                 self.take(from, word, log);
-                if !world.linked(from) {
+                if self.claimed_before.remove(&from.node) {
                     self.suspend(from.node);
                 }
             } else {
