@@ -1,7 +1,8 @@
 """Primary-backup with `replication = "async"`, by deploy/async.toml as written: the backup is frozen, so that it
 falls behind by all that `max-lag` allows; both are killed; the backup starts again
 and takes over. What was confirmed and is lost must be no more than `max-lag`, exactly what
-the cluster says may be missing, and found again in the log that is put aside.
+the cluster says may be missing, and found again in the log that is put aside. Meanwhile an
+alarm says that there is no backup.
 
     lagging.py --messages 3000
 """
@@ -133,8 +134,11 @@ def run(cluster, messages, max_lag):
     assert lost and lost == list(range(kept + 1, kept + 1 + len(lost))), (kept, lost)
     assert row["unclean"]["at_most"][0] == max_lag, row["unclean"]
 
+    alarm = f"{backup.name}: max-lag: 1 queue, '{QUEUE}' by 0 messages"
+    eventually("an alarm, for nobody would take over", lambda: third.get("/health")["alarms"] == [alarm])
     cluster.run(primary)
     eventually("the former primary a backup", trails(third, primary.name))
+    eventually("no alarm", lambda: third.get("/health")["alarms"] == [])
     files = list((primary.folder / "data" / "aside").glob("*.log")) or list(primary.folder.rglob("aside/*.log"))
     salvaged = set()
     for file in files:

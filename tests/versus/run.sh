@@ -69,6 +69,13 @@ mkdir "$work/warren"
 "$warren" cluster up --data "$work/warren" --nodes 3 --amqp-port 0 --http-port 0 --detach >"$work/warren.up"
 rabbitmq=$(rabbitmq_uri 1)
 ours=$(grep -m 1 -o 'amqp://[^ ]*' "$work/warren.up")
+# What a broker writes to first is new and grows; later it writes over what is there.
+echo "150,000 messages each ahead of it all"
+for warm in "$rabbitmq mirrored" "$rabbitmq quorum --queue-type quorum" "$ours bench"; do
+    # shellcheck disable=SC2086
+    set -- $warm
+    "$warren" bench --uri "$1" --queue-prefix "$2" "${@:3}" --size 1024 --window 1000 --messages 150000 --json >/dev/null
+done
 for ((number = 1; number <= rounds; number++)); do
     round latency "$number" --rate 2000
 done

@@ -72,12 +72,18 @@ fn node(registry: &mut Registry, api: &Api) {
         alive.get_or_create(&label).set(row.alive.into());
         leader.get_or_create(&label).set((row.raft == "leader").into());
         for alarm in row.alarms {
+            // Behind its name some say more.
+            let alarm = alarm.split(':').next().unwrap_or_default().to_owned();
             alarms.get_or_create(&vec![("node", row.name.clone()), ("alarm", alarm)]).set(1);
         }
     }
     registry.register("node_alive", "1 if gossip holds the node for alive", alive);
     registry.register("node_leads_catalog", "1 if the node leads the catalog", leader);
-    registry.register("node_alarm", "Alarms that block publishers", alarms);
+    registry.register(
+        "node_alarm",
+        "Alarms: memory and disk hold back publishers everywhere, max-lag those of its queues",
+        alarms,
+    );
     let (down, total, unclean) = {
         let catalog = api.cluster.catalog();
         (catalog.down().len() as u64, catalog.queues().len() as u64, catalog.unclean_takeovers())

@@ -199,8 +199,8 @@ async fn health(Shared(api): Shared<Api>) -> Result<axum::Json<HealthView>, ApiE
     }
 }
 
-/// A node that serves, with the alarms of all live nodes: while there is one,
-/// publishers are held back everywhere.
+/// A node that serves, with the alarms of all live nodes: while there is one of
+/// memory or disk, publishers are held back everywhere.
 fn well(api: &Api) -> HealthView {
     let nodes = api.cluster.nodes().into_iter().filter(|node| node.alive);
     let alarms = nodes.flat_map(|node| node.alarms.into_iter().map(move |alarm| format!("{}: {alarm}", node.name)));

@@ -67,7 +67,7 @@ pub struct NodeRow {
     /// An operator does not want it to lead (`warren node drain`).
     #[serde(default)]
     pub drained: bool,
-    /// What it is alarmed about: `memory`, `disk`.
+    /// What it is alarmed about: `memory`, `disk`, `max-lag: which queues`.
     pub alarms: Vec<String>,
 }
 

@@ -230,11 +230,7 @@ fn share(status: SiteStatus) -> SiteShare {
 }
 
 fn lag_row(lag: &Lag, max: Option<&Lag>) -> LagRow {
-    let at_limit = max.is_some_and(|max| {
-        // As good as: an entry more would be too much.
-        let near = |now: u64, most: u64| now > most - most / 8;
-        near(lag.messages, max.messages) || near(lag.bytes, max.bytes) || near(lag.micros, max.micros)
-    });
+    let at_limit = max.is_some_and(|max| lag.is_near(max));
     LagRow { messages: lag.messages, bytes: lag.bytes, seconds: lag.micros as f64 / 1e6, at_limit }
 }
 

@@ -1,7 +1,7 @@
 //! When publishers are held back: this node's memory and disk against their
 //! limits, and what the other nodes say of theirs. An alarm on one live node
 //! holds back the publishers of all, since their messages go everywhere; it
-//! lifts by itself. Only reading from publishing connections stops: mirrors,
+//! lifts by itself. (`lag.rs` has an alarm that is told with these.) Only reading from publishing connections stops: mirrors,
 //! consumers and acknowledgements go on, or it could not.
 
 use std::path::{Path, PathBuf};
@@ -27,9 +27,11 @@ pub(super) async fn watch(
     membership: Membership,
     limits: AlarmConfig,
     data: PathBuf,
+    lag: watch::Receiver<Option<String>>,
     blocked: watch::Sender<Option<Arc<str>>>,
     measured: watch::Sender<Resources>,
 ) {
+    let mut told: Vec<String> = Vec::new();
     let mut own: Vec<String> = Vec::new();
     loop {
         let resources = measure(&limits, &data);
@@ -40,8 +42,13 @@ pub(super) async fn watch(
                 true => info!("resource alarms are over; publishers go on"),
                 false => warn!(alarms = now.join(", "), "resource alarm: publishers are held back on all nodes"),
             }
-            membership.set_alarms(now.clone());
             own = now;
+        }
+        // That one holds back nobody but publishers of its queues, by itself.
+        let all: Vec<String> = own.iter().cloned().chain(lag.borrow().clone()).collect();
+        if all != told {
+            membership.set_alarms(all.clone());
+            told = all;
         }
         let reason = reason(&membership, &own);
         blocked.send_if_modified(|blocked| {

@@ -5,7 +5,7 @@
 //! - `handle.rs` what connections and operators see of the node
 //! - `clients.rs` what the other nodes are told of this one's clients, and who of
 //!   these has to go
-//! - `alarms.rs` memory and disk; `settings.rs` from the configuration to the parts
+//! - `alarms.rs` memory and disk; `lag.rs` backups at `max-lag`; `settings.rs` from the configuration to the parts
 //! - `first_user.rs` the administrator of a new cluster
 
 mod alarms;
@@ -13,6 +13,7 @@ mod clients;
 mod events;
 mod first_user;
 mod handle;
+mod lag;
 mod rules;
 mod settings;
 mod wishes;
@@ -162,7 +163,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), N
     tasks.spawn(transfer::run(moves, membership.process(), routing, Arc::clone(&node) as Arc<dyn Surroundings>));
     first_user::ensure(&membership, &config.users).await?;
     let data = config.node.data.clone();
-    tasks.spawn(alarms::watch(membership.clone(), config.alarms.clone(), data, blocked, measured));
+    let (lag, lagging) = watch::channel(None);
+    tasks.spawn(lag::watch(membership.clone(), shards.clone(), lag));
+    tasks.spawn(alarms::watch(membership.clone(), config.alarms.clone(), data, lagging, blocked, measured));
     if let Some(file) = config.policy.file.clone() {
         let memory = policy::memory(&config.node.data);
         tasks.until_failure(policy::watch(Arc::clone(&node) as Arc<dyn Cluster>, file, memory));

@@ -205,6 +205,15 @@ mod tests {
         assert_eq!(Checkpoint::decode(QueueId(4), &bytes), Err(CheckpointError::Queue(QueueId(3))));
     }
 
+    #[test]
+    fn a_checkpoint_of_a_later_version_is_refused_by_name() {
+        let mut later = encoded(sample()).to_vec();
+        later[4] = 99;
+        let crc = crc32c::crc32c(&later[4..]).to_le_bytes();
+        later[..4].copy_from_slice(&crc);
+        assert_eq!(Checkpoint::decode(QueueId(3), &later.into()), Err(CheckpointError::Version(99)));
+    }
+
     /// §3: what lies behind the checkpoint's index may yet be truncated.
     #[test]
     fn a_checkpoint_says_nothing_of_later_entries() {

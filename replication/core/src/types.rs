@@ -128,6 +128,15 @@ pub struct Lag {
     pub micros: u64,
 }
 
+impl Lag {
+    /// Whether it is as good as this bound: an entry more would be too much.
+    #[must_use]
+    pub fn is_near(&self, most: &Self) -> bool {
+        let near = |now: u64, most: u64| now > most - most / 8;
+        near(self.messages, most.messages) || near(self.bytes, most.bytes) || near(self.micros, most.micros)
+    }
+}
+
 /// Where a replica's log ends, all of it on its disk: what it would lead with,
 /// were it elected although it may lack something (§6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

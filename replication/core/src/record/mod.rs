@@ -2,7 +2,7 @@
 //! gathered for the queue: one (epoch, index), many records. The leader encodes
 //! it once; those bytes are sent, stored and read back unchanged, and messages
 //! are slices of them. Where settled messages would fill a log that an older one
-//! keeps, a replica stores the entry anew without them: [`hollow`].
+//! keeps, a replica stores the entry anew without them: [`hollow()`].
 //!
 //! ```text
 //!  0 crc32c of all that follows     u32
@@ -422,6 +422,16 @@ mod tests {
             flipped[at / 8] ^= 1 << (at % 8);
             assert_eq!(Entry::decode(&flipped.into()), Err(RecordError::Checksum), "bit {at}");
         }
+    }
+
+    #[test]
+    fn an_entry_of_a_later_version_is_refused_by_name() {
+        let (_, _, bytes) = sample();
+        let mut later = bytes.to_vec();
+        later[KIND] = 99;
+        let crc = crc32c::crc32c(&later[KIND..]).to_le_bytes();
+        later[..KIND].copy_from_slice(&crc);
+        assert_eq!(Entry::decode(&later.into()), Err(RecordError::Format(99)));
     }
 
     #[test]
