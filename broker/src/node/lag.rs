@@ -27,9 +27,9 @@ pub(super) async fn watch(membership: Membership, shards: Shards, told: watch::S
     let mut alarm = Alarm::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        let may_lag = membership.catalog().queues().any(|(_, queue)| queue.assignment.max_lag.is_some());
+        let may_lag = membership.state().queues().any(|(_, queue)| queue.assignment.max_lag.is_some());
         let statuses = if may_lag { shards.statuses().await } else { Vec::new() };
-        let held = held(&membership.catalog(), &statuses);
+        let held = held(&membership.state(), &statuses);
         let before = alarm.raised.is_some();
         alarm.look(held);
         match (&alarm.raised, before) {
