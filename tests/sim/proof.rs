@@ -12,7 +12,7 @@ use warren_replication::mutation::{self, Mutation};
 use crate::runner::Case;
 
 /// Seeds that a rule may need at most.
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 20_000;
 
 /// Rules of the replicas whose harm shows in clusters only.
 const OF_REPLICAS: [Mutation; 2] = [Mutation::LeadAgain, Mutation::CountOldCopy];

@@ -126,16 +126,16 @@ impl World {
     /// words of that replica in its sockets, and ends soon.
     pub(super) fn sleep_at_a_bad_moment(&mut self, queue: QueueId) {
         let leader = self.catalog.queues.get(&queue).and_then(|queue| queue.leader);
-        let Some(leader) = leader.filter(|_| !self.calm && self.rng.percent(30)) else { return };
+        let Some(leader) = leader.filter(|_| !self.calm && self.rng.percent(80)) else { return };
         let node = leader.node.0 as usize - 1;
         let long = self.rng.between(5, 300) * MS;
         self.freeze(node, long);
-        if let Some(before) = self.before.take() {
-            let soon = self.rng.between(0, long);
+        if let Some(before) = self.before.clone() {
+            let soon = self.rng.between(0, long / 2);
             self.at(soon, 0, Event::PutBack(before));
         }
-        if self.rng.percent(50) {
-            let soon = long + self.rng.between(1, 200) * MS;
+        if self.rng.percent(70) {
+            let soon = long + self.rng.between(1, 100) * MS;
             self.at(soon, node, Event::Crash);
         }
     }
