@@ -227,8 +227,9 @@ def under_load(a: Cluster, b: Cluster, roads: list[Road], cut: float, rate: floa
     eventually("taking", lambda: linked(b)() and linked(b)()["moved"] > moved)
     runner = b.named(linked(b)()["node"])
     runner.kill()
-    b.run(runner)
     eventually("linked from another node", lambda: (found := linked(b)()) and found["node"] != runner.name and found)
+    # Back so soon that nobody may have noticed, it would take the link again.
+    b.run(runner)
     for publisher in publishers:
         publisher.over.set()
     for publisher in publishers:
