@@ -165,6 +165,12 @@ impl Own {
         self.hollow.consider(&self.log, &self.ledger, self.disk.issued(), self.settings.hollow_bytes);
     }
 
+    /// Whether there is space to give back, by a pass that is under way, or may be
+    /// once a checkpoint has been taken: ticks bring it on.
+    pub(crate) fn is_hollowing(&self) -> bool {
+        self.hollow.is_busy() || self.hollow.is_due(&self.log, &self.ledger, self.settings.hollow_bytes)
+    }
+
     /// Keeps memory bounded: old unapplied entries are read back when needed.
     pub(crate) fn trim(&mut self) {
         self.log.trim(self.settings.tail_bytes, self.disk.durable());

@@ -434,12 +434,17 @@ impl Replica {
         }
     }
 
+    /// Whether there is space to give back (§3), and time brings it on.
+    pub(crate) fn is_hollowing(&self) -> bool {
+        self.own.is_hollowing()
+    }
+
     /// Whether nothing here waits for time: no [`Event::Tick`] is needed until
     /// another event or proposal comes.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         match &self.role {
-            _ if self.own.hollow.is_busy() => false,
+            _ if self.is_hollowing() => false,
             Role::Leader(leader) => leader.is_quiet(&self.own),
             Role::Mirror(_) => self.resigned.is_none() && !self.wants_to_offer(),
         }

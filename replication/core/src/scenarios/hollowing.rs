@@ -172,6 +172,36 @@ fn nothing_is_read_before_the_checkpoint_that_knows_the_settles_is_on_disk() {
     assert_eq!(node.bench.pass(20_000).iter().filter(|action| matches!(action, Action::Read { .. })).count(), 0);
 }
 
+/// A replica that is quiet hears of no time: it may be so only when there is
+/// nothing more to give back.
+#[test]
+fn what_is_settled_during_a_pass_goes_without_more_traffic() {
+    let mut node = twenty();
+    node.settle(1..16);
+    let read = loop {
+        let actions = node.bench.pass(20_000);
+        if let Some(read) = node.write(actions).pop() {
+            break read;
+        }
+        node.disk.sync(u64::MAX);
+        let actions = node.bench.persist();
+        node.write(actions);
+    };
+    for offset in 16..20 {
+        let settle = Proposal::Settle { offsets: vec![Offset(offset)], reason: SettleReason::Acked };
+        let actions = node.bench.propose(settle);
+        node.write(actions);
+        node.disk.sync(u64::MAX);
+        let actions = node.bench.persist();
+        node.write(actions);
+    }
+    node.carry_out(vec![read]);
+    assert!(node.bench.replica.is_hollowing() && !node.bench.replica.is_quiet());
+    let gone = node.gone().len();
+    (0..50).for_each(|_| node.tick());
+    assert!(!node.bench.replica.is_hollowing() && node.gone().len() > gone, "{:?}", node.gone());
+}
+
 /// A read that comes late, after the log was gone over or replaced, does no harm.
 #[test]
 fn a_late_or_foreign_read_is_not_stored() {
