@@ -1,8 +1,9 @@
 //! When publishers are held back: this node's memory and disk against their
 //! limits, and what the other nodes say of theirs. An alarm on one live node
 //! holds back the publishers of all, since their messages go everywhere; it
-//! lifts by itself. (`lag.rs` has an alarm that is told with these.) Only reading from publishing connections stops: mirrors,
-//! consumers and acknowledgements go on, or it could not.
+//! lifts by itself. Only reading from publishing connections stops: mirrors,
+//! consumers and acknowledgements go on, or it could not. (`lag.rs` has an alarm
+//! that is told with these, and holds back nobody by itself.)
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

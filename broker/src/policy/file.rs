@@ -278,7 +278,7 @@ mirror = { replicas = ["a", "b"], min-in-sync = 1, leaders = "first" }
             ),
             (
                 "[[policy]]\nname = \"a\"\npattern = \"x\"\nmode = \"mirror\"\nmirror = { replicaz = 2 }\n",
-                "p.toml:5:12: policy[0].mirror.replicaz: unknown key, expected one of leaders, min-in-sync, promote-on-shutdown",
+                "p.toml:5:12: policy[0].mirror.replicaz: unknown key, expected one of leaders, min-in-sync, promote-on-shutdown, replicas",
             ),
             ("[[policy]]\nname = \"a\"\nmode = \"mirror\"\n", "p.toml:1:1: policy[0]: missing field"),
             ("\n[policies]\n", "p.toml:2:2: policies: unknown key"),
