@@ -92,8 +92,7 @@ pub(crate) fn of(queue: QueueId, cell: &mut Cell, world: &World<'_>) -> Option<Q
 /// Why a failure of the leader would stop the queue, if it would because nobody
 /// trails within `max-lag` (§4.2).
 fn alone(assignment: &Assignment) -> Option<String> {
-    let alone = assignment.max_lag.is_some() && assignment.trailing.is_empty() && assignment.replicas.len() > 1;
-    alone.then(|| "no backup is within max-lag: none would take over".to_owned())
+    assignment.lacks_backup().then(|| "no backup is within max-lag: none would take over".to_owned())
 }
 
 /// A stream's messages are all ready, for everybody, and some are given out besides.

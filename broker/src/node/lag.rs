@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 use warren_membership::Membership;
 use warren_membership::catalog::State;
+use warren_replication::types::Assignment;
 use warren_shard::step::QueueStatus;
 
 use crate::shard::Shards;
@@ -27,7 +28,9 @@ pub(super) async fn watch(membership: Membership, shards: Shards, told: watch::S
     let mut alarm = Alarm::default();
     loop {
         tokio::time::sleep(LOOK).await;
-        let may_lag = membership.state().queues().any(|(_, queue)| queue.assignment.max_lag.is_some());
+        let me = Some(membership.process());
+        let led_with_lag = |assignment: &Assignment| assignment.leader == me && assignment.max_lag.is_some();
+        let may_lag = membership.state().queues().any(|(_, queue)| led_with_lag(&queue.assignment));
         let statuses = if may_lag { shards.statuses().await } else { Vec::new() };
         let held = held(&membership.state(), &statuses);
         let before = alarm.raised.is_some();
@@ -53,10 +56,9 @@ fn held(catalog: &State, statuses: &[QueueStatus]) -> Option<(usize, u64, String
     for status in statuses.iter().filter(|status| status.leading) {
         let Some(queue) = catalog.queue(status.queue) else { continue };
         let Some(most) = &queue.assignment.max_lag else { continue };
-        let alone = queue.assignment.trailing.is_empty() && queue.assignment.replicas.len() > 1;
         let at_limit = status.lags.iter().filter(|(_, lag)| lag.is_near(most));
         let lacking = at_limit.map(|(_, lag)| lag.messages).max();
-        if let Some(lacking) = lacking.or(alone.then_some(0)) {
+        if let Some(lacking) = lacking.or(queue.assignment.lacks_backup().then_some(0)) {
             count += 1;
             if worst.as_ref().is_none_or(|(most, _)| lacking > *most) {
                 worst = Some((lacking, queue.name.clone()));

@@ -201,6 +201,13 @@ impl Assignment {
     pub fn counts(&self, member: &Member) -> bool {
         self.isr.contains(member) || self.eligible.contains(member) || self.trailing.contains(member)
     }
+
+    /// Whether nobody would take over from the leader, since none of its backups is
+    /// within `max-lag` (§4.2).
+    #[must_use]
+    pub fn lacks_backup(&self) -> bool {
+        self.max_lag.is_some() && self.trailing.is_empty() && self.replicas.len() > 1
+    }
 }
 
 /// What a node's clocks say as an event happens.

@@ -9,8 +9,6 @@ mod faults;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::QUEUE;
 use super::catalog::Catalog;
 use super::disk::Disk;
@@ -499,23 +497,6 @@ impl World {
         let message = if self.faults && self.rng.permille(15) { self.damage(message) } else { message };
         let slowest = if self.faults && self.rng.permille(50) { 200 } else { 8 };
         self.later(1, slowest, What::Deliver { to: target, from: process, message });
-    }
-
-    /// Flips a bit in one of the entries on their way.
-    fn damage(&mut self, message: MirrorMessage) -> MirrorMessage {
-        match message {
-            MirrorMessage::Append { epoch, version, prev, commit, unclean, mut entries } => {
-                let nth = self.rng.below(entries.len() as u64) as usize;
-                if let Some(entry) = entries.get_mut(nth) {
-                    let mut bytes = entry.to_vec();
-                    let middle = bytes.len() / 2;
-                    bytes[middle] ^= 4;
-                    *entry = Bytes::from(bytes);
-                }
-                MirrorMessage::Append { epoch, version, prev, commit, unclean, entries }
-            }
-            other => other,
-        }
     }
 
     fn sync(&mut self, process: Process) -> Verdict {

@@ -1,8 +1,11 @@
 //! What goes wrong in the world, and how it comes right again.
 
+use bytes::Bytes;
+
 use super::super::disk::Disk;
 use super::super::publisher::Publisher;
 use super::{Moment, NodeId, QUEUE, Replica, Verdict, What, World, settings};
+use crate::message::MirrorMessage;
 use crate::step::Event;
 use crate::types::{Incarnation, Member};
 
@@ -108,6 +111,23 @@ impl World {
             if self.rng.permille(500) {
                 self.later(1, 100, What::Deliver { to: node, from, message });
             }
+        }
+    }
+
+    /// Flips a bit in one of the entries on their way.
+    pub(super) fn damage(&mut self, message: MirrorMessage) -> MirrorMessage {
+        match message {
+            MirrorMessage::Append { epoch, version, prev, commit, unclean, mut entries } => {
+                let nth = self.rng.below(entries.len() as u64) as usize;
+                if let Some(entry) = entries.get_mut(nth) {
+                    let mut bytes = entry.to_vec();
+                    let middle = bytes.len() / 2;
+                    bytes[middle] ^= 4;
+                    *entry = Bytes::from(bytes);
+                }
+                MirrorMessage::Append { epoch, version, prev, commit, unclean, entries }
+            }
+            other => other,
         }
     }
 
